@@ -1,0 +1,39 @@
+/*
+ * One event, one line, to stderr or a file. In text format the line is PgBouncer's:
+ *   YYYY-MM-DD HH:MM:SS.mmm TZ [pid] LEVEL C-0xptr: db/user@host:port message
+ * In JSON the same fields are keys. Parameter values and passwords never appear. Any thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+enum log_level {
+    LOG_LEVEL_FATAL,
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_WARNING,
+    LOG_LEVEL_LOG,
+    LOG_LEVEL_DEBUG
+};
+
+/* Who an event is about; kind 'C' client, 'S' server, 0 nobody. Borrowed for the call. */
+struct log_who {
+    char kind;
+    const void *ptr;
+    const char *database, *user, *address;
+};
+
+/* path NULL or empty: stderr. json: one JSON object a line. Reopens the file on each call (SIGHUP).
+ */
+MUST_USE enum err log_open(const char *path, bool json, enum log_level most);
+void log_line(enum log_level level, const struct log_who *who, const char *fmt, ...) PRINTF(3, 4);
+
+#define log_error(who, ...) log_line(LOG_LEVEL_ERROR, (who), __VA_ARGS__)
+#define log_warn(who, ...)  log_line(LOG_LEVEL_WARNING, (who), __VA_ARGS__)
+#define log_info(who, ...)  log_line(LOG_LEVEL_LOG, (who), __VA_ARGS__)
+bool log_debugging(void);
+#define log_debug(who, ...)                                                                        \
+    do {                                                                                           \
+        if (log_debugging()) { log_line(LOG_LEVEL_DEBUG, (who), __VA_ARGS__); }                    \
+    } while (0)

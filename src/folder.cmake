@@ -1,0 +1,26 @@
+# folder(NAME USES folder... [LIBS library...]): a static library of the folder's files.
+# program(NAME FILE TOP): an executable on top of everything TOP may use.
+add_library(pgquery INTERFACE)
+target_link_libraries(pgquery INTERFACE ${PG_QUERY_LIB} PkgConfig::PROTOBUFC m Threads::Threads)
+find_package(Threads REQUIRED)
+
+function(folder name)
+    cmake_parse_arguments(F "" "" "USES;LIBS" ${ARGN})
+    file(GLOB files CONFIGURE_DEPENDS ${name}/*.c)
+    if(NOT files)
+        add_library(${name} INTERFACE)
+        set(kind INTERFACE)
+    else()
+        add_library(${name} STATIC ${files})
+        target_include_directories(${name} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+        set(kind PUBLIC)
+    endif()
+    target_link_libraries(${name} ${kind} ${F_USES} ${F_LIBS} Threads::Threads)
+endfunction()
+
+function(program name file top)
+    if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+        add_executable(${name} ${file})
+        target_link_libraries(${name} PRIVATE ${top})
+    endif()
+endfunction()

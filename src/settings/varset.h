@@ -1,0 +1,52 @@
+/*
+ * An immutable set of settings, name to value, sorted by lower-case name. Sets are interned: equal
+ * sets are one object, so comparing two is comparing pointers, and a thousand idle clients with the
+ * same settings hold one. Any thread; reference counts are atomic.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/bytes.h"
+#include "base/buf.h"
+
+struct varset;
+
+struct varset_item {
+    const char *name; /* lower case, as PostgreSQL compares names */
+    const char *value;
+};
+
+const struct varset *varset_empty(void); /* needs no unref, but allows it */
+const struct varset *varset_ref(const struct varset *v);
+void varset_unref(const struct varset **v);
+size_t varset_count(const struct varset *v);
+const struct varset_item *varset_at(const struct varset *v, size_t i);
+/* NULL when the set has no such name. */
+const char *varset_get(const struct varset *v, const char *name);
+
+/* Edits: start from a set, change, build. */
+struct varset_edit {
+    struct varset_item *items;
+    size_t count, room;
+};
+void varset_edit_begin(struct varset_edit *e, const struct varset *from);
+void varset_edit_set(struct varset_edit *e, const char *name, const char *value);
+void varset_edit_remove(struct varset_edit *e, const char *name);
+/* The interned set (one reference for the caller); the edit is empty afterwards. */
+const struct varset *varset_edit_end(struct varset_edit *e);
+void varset_edit_drop(struct varset_edit *e);
+
+/*
+ * The statements that bring a server from `have` to `want`: appended to texts, each closed by a zero.
+ *   SET "a"."b" TO 'value'   |  RESET "a"."b"   |  SELECT pg_catalog.set_config('search_path', 'a, b', false)
+ * The last form only for the list settings whose SET would quote the list as one name.
+ * certain = false: the server may differ from `have`: every name of `want` is set again.
+ */
+struct settings_change {
+    unsigned statements;
+    bool snapshot; /* a SELECT is among them: it would precede SET TRANSACTION */
+};
+struct settings_change varset_diff(const struct varset *have, const struct varset *want, bool certain,
+                                   struct buf *texts);
