@@ -1,0 +1,17 @@
+/* Who we are, to a server: answers its AuthenticationXxx requests. */
+#pragma once
+
+#include "auth/userlist.h"
+#include "base/buf.h"
+
+struct prove; /* one login in progress */
+
+/* password: from the database line, or NULL; secret: the user's line of auth_file, or NULL. Borrowed. */
+struct prove *prove_new(const char *user, const char *password, const struct user_secret *secret);
+/*
+ * body of an 'R' message; the answer is appended to out.
+ * E_OK: AuthenticationOk. E_AGAIN: answered, wait. E_AUTH: no secret that fits the request (which one
+ * is missing is in why), or the server failed to prove itself.
+ */
+MUST_USE enum err prove_answer(struct prove *p, struct bytes body, struct buf *out, struct fault *why);
+void prove_free(struct prove **p);

@@ -1,0 +1,57 @@
+/*
+ * SCRAM-SHA-256, both sides. Source: RFC 5802, RFC 7677; PostgreSQL manual, "SASL Authentication".
+ * Pure but for random nonces; passwords go through SASLprep as PostgreSQL's pg_saslprep does
+ * (bytes as they are when that fails).
+ */
+#pragma once
+
+#include "base/bytes.h"
+#include "base/buf.h"
+#include "base/fault.h"
+
+enum { SCRAM_KEY = 32, SCRAM_SALT_MAX = 64, SCRAM_ITERATIONS = 4096 };
+
+struct scram_secret { /* SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey> */
+    uint32_t iterations;
+    uint8_t salt[SCRAM_SALT_MAX];
+    size_t salt_len;
+    uint8_t stored_key[SCRAM_KEY], server_key[SCRAM_KEY];
+};
+MUST_USE enum err scram_secret_read(const char *text, struct scram_secret *ret);
+/* From a clear-text password, with a random salt. */
+MUST_USE enum err scram_secret_make(const char *password, uint32_t iterations, struct scram_secret *ret);
+/* A secret of a user that does not exist: a salt that is stable for the name, and no proof fits. */
+void scram_secret_mock(const char *user, struct scram_secret *ret);
+
+/* ---- we are the server: client-first, server-first, client-final, server-final */
+struct scram_server {
+    struct scram_secret secret;
+    bool mock; /* answer as always, then fail */
+    struct buf client_first_bare, server_first;
+    char *nonce;
+    uint8_t client_key[SCRAM_KEY]; /* known after a successful proof: SCRAM pass-through */
+};
+/* Errors: E_PROTOCOL; a channel-binding flag 'p' is refused. out: the server's first message. */
+MUST_USE enum err scram_server_first(struct scram_server *s, struct bytes client_first, struct buf *out,
+                                     struct fault *why);
+/* Errors: E_PROTOCOL; E_AUTH when the proof does not fit. out: the server's final message. */
+MUST_USE enum err scram_server_final(struct scram_server *s, struct bytes client_final, struct buf *out,
+                                     struct fault *why);
+void scram_server_done(struct scram_server *s); /* wipes */
+
+/* ---- we are the client */
+struct scram_client {
+    const char *password;     /* either a password ... */
+    const uint8_t *client_key, *server_key; /* ... or keys of SCRAM_KEY bytes: pass-through */
+    struct buf first_bare;
+    char *nonce;
+    uint8_t server_signature[SCRAM_KEY];
+};
+void scram_client_first(struct scram_client *c, struct buf *out);
+/* Errors: E_PROTOCOL, E_LIMIT (absurd iterations). */
+MUST_USE enum err scram_client_final(struct scram_client *c, struct bytes server_first, struct buf *out,
+                                     struct fault *why);
+/* Errors: E_AUTH when the server does not prove that it knows the secret. */
+MUST_USE enum err scram_client_verify(struct scram_client *c, struct bytes server_final,
+                                      struct fault *why);
+void scram_client_done(struct scram_client *c); /* wipes */
