@@ -1,0 +1,21 @@
+/*
+ * Probes of one topology over asynchronous libpq, on the control thread's loop: role, timeline, LSNs.
+ * The sampled-LSN method: on each round the primary's pg_current_wal_insert_lsn() is sampled and the
+ * time *before* that query was sent is kept with it; a replica whose replay LSN has passed a sample
+ * has every commit acknowledged before that sample's time.
+ */
+#pragma once
+
+#include "route/node.h"
+
+struct health;
+typedef struct uv_loop_s uv_loop_t;
+
+struct health_config {
+    const char *dbname, *user, *password; /* password NULL: libpq's own sources (.pgpass) */
+    int64_t period_us, timeout_us;
+};
+/* Starts probing; sets topology->probed once the first round knows a primary. */
+struct health *health_start(uv_loop_t *loop, struct topology *t, const struct health_config *hc);
+/* The loop must run until closed() was called; then t may be freed. */
+void health_stop(struct health **h, void (*closed)(void *arg), void *arg);
