@@ -1,6 +1,7 @@
 /*
  * Is the client who it says? A small state machine between the login's messages: it composes the
- * AuthenticationXxx messages and reads the client's answers ('p').
+ * AuthenticationXxx messages and reads the client's answers ('p'). AuthenticationOk itself is
+ * composed by the caller, who may have more to check.
  */
 #pragma once
 
@@ -11,11 +12,21 @@
 struct verify; /* one login in progress */
 
 /*
- * user_secret NULL: no such user; the exchange goes on and fails in the end, as with a wrong password.
- * Composes the first request into out. E_OK: proven already (trust, any). E_AGAIN: feed the answer.
+ * user_secret NULL: no such user; the exchange goes on and fails in the end, as with a wrong
+ * password. user and secret are borrowed until verify_free. Composes the first request into out.
+ * E_OK: proven already (trust, any; *ret is set all the same). E_AGAIN: feed the answer. E_AUTH:
+ * trust, but no such user. E_CONFIG: a type that is not about passwords (cert, hba, ldap, pam),
+ * which the caller decides by itself. *ret is set with E_OK and E_AGAIN only.
+ *
+ * plain:         the client sends its password; any kind of secret can be checked against it.
+ * md5:           secrets in clear and MD5; with a SCRAM secret SCRAM is used instead, as in
+ * PgBouncer. scram-sha-256: secrets in clear and SCRAM; an MD5 secret cannot be used, and fails as
+ * a wrong password.
  */
-MUST_USE enum err verify_start(enum auth_type type, const char *user, const struct user_secret *secret,
-                               struct verify **ret, struct buf *out, struct fault *why);
+MUST_USE enum err verify_start(enum auth_type type, const char *user,
+                               const struct user_secret *secret, struct verify **ret,
+                               struct buf *out, struct fault *why);
 /* body of a 'p' message. E_OK: proven; E_AGAIN: next answer; E_AUTH: SQLSTATE 28P01; E_PROTOCOL. */
-MUST_USE enum err verify_answer(struct verify *v, struct bytes body, struct buf *out, struct fault *why);
+MUST_USE enum err verify_answer(struct verify *v, struct bytes body, struct buf *out,
+                                struct fault *why);
 void verify_free(struct verify **v);

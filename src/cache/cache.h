@@ -21,59 +21,62 @@ typedef struct uv_loop_s uv_loop_t;
 
 MUST_USE enum err cache_open(const struct config *cfg, struct cache **ret, struct fault *why);
 void cache_close(struct cache **c); /* after every side is detached */
-/* New limits, ttl and Redis address after a reload; entries of changed rules are dropped by epoch. */
+/* New limits, ttl and Redis address after a reload; entries of changed rules are dropped by epoch.
+ */
 void cache_configure(struct cache *c, const struct config *cfg);
 struct cache_side *cache_attach(struct cache *c, uv_loop_t *loop);
 /* Closes the Redis connection; the loop must run once more. Calls no waiter. */
 void cache_detach(struct cache_side **s);
 
-/* ---- the key: CACHE.md §2, §3b. Length-prefixed fields in one buffer, equal bytes = equal question. */
+/* ---- the key: CACHE.md §2, §3b. Length-prefixed fields in one buffer, equal bytes = equal
+ * question. */
 struct cache_key_parts {
-    bool redis;              /* where this database's entries live */
-    const char *database;    /* the server's database and who we are there */
-    const char *node_id;     /* system identifier and timeline, or "" */
+    bool redis;           /* where this database's entries live */
+    const char *database; /* the server's database and who we are there */
+    const char *node_id;  /* system identifier and timeline, or "" */
     const char *role, *session_user;
-    struct bytes settings;   /* output and parse settings, search_path, keyed settings: the caller's
-                                canonical bytes */
-    uint8_t protocol;        /* 'Q' or 'E' */
-    bool described;          /* the answer starts with a RowDescription */
+    struct bytes settings; /* output and parse settings, search_path, keyed settings: the caller's
+                              canonical bytes */
+    uint8_t protocol;      /* 'Q' or 'E' */
+    bool described;        /* the answer starts with a RowDescription */
     struct bytes text;
-    const uint8_t *types;    /* Parse's parameter type OIDs, 4 bytes each, network order */
+    const uint8_t *types; /* Parse's parameter type OIDs, 4 bytes each, network order */
     unsigned types_count;
-    struct bytes bind;       /* Bind's bytes from the format codes to the end of the message */
+    struct bytes bind; /* Bind's bytes from the format codes to the end of the message */
 };
 /* Appends the canonical key. */
 void cache_key(const struct cache_key_parts *parts, struct buf *out);
 
 /* ---- reading */
 struct cache_question {
-    struct bytes key;        /* from cache_key(); borrowed until the answer */
+    struct bytes key; /* from cache_key(); borrowed until the answer */
     bool redis;
-    const uint32_t *deps;    /* relation OIDs; borrowed until the answer */
+    const uint32_t *deps; /* relation OIDs; borrowed until the answer */
     unsigned deps_count;
-    uint32_t database_id;    /* versions are per (database, relation) */
-    int rule;                /* index into config's rules: ttl and mode */
+    uint32_t database_id; /* versions are per (database, relation) */
+    int rule;             /* index into config's rules: ttl and mode */
 };
 
 /* Lives in the caller's request from cache_find() to cache_fill() or cache_drop(). */
 struct cache_ticket {
-    void (*ready)(struct cache_ticket *t); /* called on the side's loop after E_AGAIN: call find again */
+    void (*ready)(
+        struct cache_ticket *t); /* called on the side's loop after E_AGAIN: call find again */
     void *owner;
     int64_t deadline_us; /* of the wait in progress, for the caller's timer; 0: none */
-    void *state; /* the cache's own; NULL at rest */
+    void *state;         /* the cache's own; NULL at rest */
 };
 
 /*
  * E_OK: a hit; *ret holds one reference, to be released with cache_entry_unref().
- * E_NOTFOUND: a miss, and this caller is to run the query: versions are now noted in the ticket; end
- *             with cache_fill() or cache_drop().
- * E_AGAIN: waiting for Redis, or for another request's fill of the same key and versions (bounded);
- *          ready() comes.
- * E_REFUSED: no cache now (Redis down, mark of an oversized result, ttl 0): run the query, no fill.
+ * E_NOTFOUND: a miss, and this caller is to run the query: versions are now noted in the ticket;
+ * end with cache_fill() or cache_drop(). E_AGAIN: waiting for Redis, or for another request's fill
+ * of the same key and versions (bounded); ready() comes. E_REFUSED: no cache now (Redis down, mark
+ * of an oversized result, ttl 0): run the query, no fill.
  */
 MUST_USE enum err cache_find(struct cache_side *s, const struct cache_question *q,
                              struct cache_ticket *t, int64_t now_us, struct cache_entry **ret);
-/* The caller's bytes, RowDescription (if described) to CommandComplete, one or more runs; copied. */
+/* The caller's bytes, RowDescription (if described) to CommandComplete, one or more runs; copied.
+ */
 void cache_fill(struct cache_side *s, struct cache_ticket *t, struct bytes result, int64_t now_us);
 /* No result came of it. too_big: remember for a while that this key does not fit. */
 void cache_drop(struct cache_side *s, struct cache_ticket *t, bool too_big);
@@ -83,19 +86,21 @@ void cache_entry_unref(struct cache_entry **e);
 
 /* ---- writing: after the server's proof of commit, before the client's acknowledgement */
 struct cache_bump {
-    void (*done)(struct cache_bump *b); /* after E_AGAIN: the counters have moved, or time ran out */
+    void (*done)(
+        struct cache_bump *b); /* after E_AGAIN: the counters have moved, or time ran out */
     void *owner;
     void *state;
 };
 /* E_OK: done. E_AGAIN: Redis is being told; done() comes within redis_timeout, come what may. */
-MUST_USE enum err cache_bump_tables(struct cache_side *s, struct cache_bump *b, uint32_t database_id,
-                                    bool all, const uint32_t *relations, unsigned count);
+MUST_USE enum err cache_bump_tables(struct cache_side *s, struct cache_bump *b,
+                                    uint32_t database_id, bool all, const uint32_t *relations,
+                                    unsigned count);
 /* The waiter is gone: done() will not be called. */
 void cache_bump_forget(struct cache_side *s, struct cache_bump *b);
 
 struct cache_stats {
-    uint64_t hits, misses, fills, bumps, evictions, expired, stale, redis_hits, redis_errors, flights_joined,
-        too_big;
+    uint64_t hits, misses, fills, bumps, evictions, expired, stale, redis_hits, redis_errors,
+        flights_joined, too_big;
     uint64_t entries, bytes;
     bool redis_up;
 };

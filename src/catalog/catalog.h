@@ -53,12 +53,14 @@ struct judgement {
     char culprit[64];  /* the relation or function that decided, when there is one */
     int rule;          /* index of the cache rule with the smallest ttl among the deps, or -1 */
     unsigned deps_count;
-    uint32_t deps[JUDGE_DEPS]; /* relation OIDs, closed over views, partitions and policies */
+    /* Relation OIDs, closed over views, policies and, upwards only, partitions and inheritance: who
+       writes a leaf also bumps what is above it, so the two sets meet at the common ancestor. */
+    uint32_t deps[JUDGE_DEPS];
     unsigned keyed_count;
     const char *keyed[JUDGE_KEYED]; /* settings that policies read; point into the catalog */
     bool keyed_role;                /* policies read current_user or session_user */
     bool writes_all;                /* bump everything */
-    unsigned writes_count;          /* relation OIDs closed over cascades, partitions, views: bump these */
+    unsigned writes_count; /* relation OIDs closed over cascades, partitions (up), views: bump these */
     uint32_t writes[JUDGE_DEPS];
 };
 
@@ -68,5 +70,12 @@ struct judgement {
  */
 void catalog_judge(const struct catalog *c, const struct statement *s, struct judgement *ret);
 
-/* Does any cache rule name a table of this database? Without, writes need not be bumped. */
+/*
+ * What to bump when a relation was changed in some other way, as an invalidation feed reports it:
+ * fills writes_all, writes_count and writes of *ret like catalog_judge() does, nothing else.
+ */
+void catalog_touch(const struct catalog *c, uint32_t relation, struct judgement *ret);
+
+/* Does any cache rule name a table of this database? Without, writes need not be bumped. Without a
+   catalog nobody knows: true. */
 bool catalog_has_rules(const struct catalog *c);

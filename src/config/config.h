@@ -3,10 +3,10 @@
  * then immutable and refcounted; a reload makes a new one. Options are rows of options.def:
  *   OPT_BOOL(name, default, reloadable, help)            bool    name
  *   OPT_INT(name, default, min, max, reloadable, help)   int     name
- *   OPT_TIME(name, default, reloadable, help)            int64_t name_us   (ini: seconds as float, or 10s 100ms 1h 5min)
- *   OPT_SIZE(name, default, reloadable, help)            int64_t name_bytes (ini: bytes, or kB MB GB)
- *   OPT_STR(name, default, reloadable, help)             char   *name      (never NULL)
- *   OPT_ENUM(name, enum, default, reloadable, help)      enum    name
+ *   OPT_TIME(name, default, reloadable, help)            int64_t name_us   (ini: seconds as float,
+ * or 10s 100ms 1h 5min) OPT_SIZE(name, default, reloadable, help)            int64_t name_bytes
+ * (ini: bytes, or kB MB GB) OPT_STR(name, default, reloadable, help)             char   *name
+ * (never NULL) OPT_ENUM(name, enum, default, reloadable, help)      enum    name
  */
 #pragma once
 
@@ -15,19 +15,35 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/arena.h"
 #include "base/fault.h"
 
 enum pool_mode { POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
-enum auth_type { AUTH_ANY, AUTH_TRUST, AUTH_PLAIN, AUTH_MD5, AUTH_CERT, AUTH_HBA, AUTH_LDAP, AUTH_PAM,
-                 AUTH_SCRAM };
+enum auth_type {
+    AUTH_ANY,
+    AUTH_TRUST,
+    AUTH_PLAIN,
+    AUTH_MD5,
+    AUTH_CERT,
+    AUTH_HBA,
+    AUTH_LDAP,
+    AUTH_PAM,
+    AUTH_SCRAM
+};
 enum cache_mode { CACHE_OFF, CACHE_MEMORY, CACHE_REDIS };
 enum consistency { READ_EVENTUAL, READ_SESSION, READ_CLUSTER };
 enum primary_reads { PRIMARY_NEVER, PRIMARY_FALLBACK, PRIMARY_ALWAYS };
 enum log_format { LOG_TEXT, LOG_JSON };
+enum tls_mode { TLS_DISABLE, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
 enum compat { COMPAT_OFF, COMPAT_STRICT };
 enum rule_mode { RULE_TTL, RULE_BOUNDED, RULE_STRICT, RULE_FENCED };
 enum rule_rls { RLS_REFUSE, RLS_KEYED };
-enum cache_invalidation { INVALIDATE_TTL, INVALIDATE_WRITES, INVALIDATE_NOTIFY, INVALIDATE_REPLICATION };
+enum cache_invalidation {
+    INVALIDATE_TTL,
+    INVALIDATE_WRITES,
+    INVALIDATE_NOTIFY,
+    INVALIDATE_REPLICATION
+};
 
 struct options {
 #define OPT_BOOL(name, def, reload, help)          bool name;
@@ -61,21 +77,21 @@ struct database_config {
     char *client_encoding, *datestyle, *timezone, *application_name;
     int pool_size, replica_pool_size, min_pool_size, reserve_pool_size, max_db_connections,
         max_db_client_connections;
-    int pool_mode;              /* enum pool_mode or -1 */
-    int read_write_split;       /* 0, 1 or -1 */
-    int cache;                  /* enum cache_mode or -1 */
-    int read_consistency;       /* enum consistency or -1 */
+    int pool_mode;                                     /* enum pool_mode or -1 */
+    int read_write_split;                              /* 0, 1 or -1 */
+    int cache;                                         /* enum cache_mode or -1 */
+    int read_consistency;                              /* enum consistency or -1 */
     int64_t query_wait_timeout_us, server_lifetime_us; /* -1: not given */
-    char *load_balance_hosts;   /* NULL: not given */
-    char *monitor_user;         /* NULL: the option's value holds */
+    char *load_balance_hosts;                          /* NULL: not given */
+    char *monitor_user;                                /* NULL: the option's value holds */
 };
 
 struct user_config {
     char *name;
     int pool_size, reserve_pool_size, max_user_connections, max_user_client_connections;
     int pool_mode;
-    int64_t query_timeout_us, query_wait_timeout_us, idle_transaction_timeout_us, transaction_timeout_us,
-        client_idle_timeout_us;
+    int64_t query_timeout_us, query_wait_timeout_us, idle_transaction_timeout_us,
+        transaction_timeout_us, client_idle_timeout_us;
 };
 
 struct rule_config { /* [cache:NAME] */
@@ -89,7 +105,7 @@ struct rule_config { /* [cache:NAME] */
     bool empty_results; /* cache results without rows */
 };
 
-struct setting_config { /* a row of [settings], [settings:DB], [settings:DB/USER] */
+struct setting_config {    /* a row of [settings], [settings:DB], [settings:DB/USER] */
     char *database, *user; /* NULL: any */
     char *name;            /* lower case */
     bool required;
@@ -115,15 +131,24 @@ struct config {
     size_t settings_count;
     struct peer_config *peers;
     size_t peers_count;
-    uint32_t refs; /* atomic */
+    uint32_t refs;       /* atomic */
+    struct arena memory; /* the texts */
+    struct config *base; /* owner of the arrays and of texts not in memory, after config_set() */
 };
 
 /*
  * Reads the ini and all it includes.
- * Errors: E_IO when a file cannot be read; E_CONFIG with "FILE:LINE: what was found, what was expected".
- * Owner:  the caller holds one reference.
+ * Errors: E_IO when a file cannot be read; E_CONFIG with "FILE:LINE: what was found, what was
+ * expected". Owner:  the caller holds one reference.
  */
 MUST_USE enum err config_load(const char *path, struct config **ret, struct fault *why);
+/*
+ * The same configuration with one option changed, as the console's SET does.
+ * Errors: E_NOTFOUND for an unknown key, E_CONFIG for a bad value or an option that needs a
+ * restart.
+ */
+MUST_USE enum err config_set(const struct config *from, const char *key, const char *value,
+                             struct config **ret, struct fault *why);
 struct config *config_ref(struct config *cfg);
 void config_unref(struct config **cfg);
 
@@ -137,5 +162,8 @@ struct config_row {
     bool changeable;
 };
 bool config_row(const struct config *cfg, size_t i, struct config_row *ret);
+/* The i-th setting that was given but that this version does not act on, as a line for the log;
+ * NULL after the last. Valid until the next call. */
+const char *config_unsupported(const struct config *cfg, size_t i);
 /* --help-config: every option with its default and help. */
 void config_help(FILE *out);

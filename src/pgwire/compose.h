@@ -1,4 +1,5 @@
-/* Composers of messages, backend's and frontend's, appended to a buffer. Protocol: "Message Formats". */
+/* Composers of messages, backend's and frontend's, appended to a buffer. Protocol: "Message
+ * Formats". */
 #pragma once
 
 #include "base/buf.h"
@@ -21,16 +22,23 @@ void compose_error(struct buf *out, const char *severity, const char *sqlstate, 
                    const char *hint);
 void compose_fault(struct buf *out, const char *severity, const struct fault *why);
 /* type 'N'; detail and hint may be NULL */
-void compose_notice(struct buf *out, const char *severity, const char *sqlstate, const char *message,
-                    const char *detail, const char *hint);
+void compose_notice(struct buf *out, const char *severity, const char *sqlstate,
+                    const char *message, const char *detail, const char *hint);
 /* NegotiateProtocolVersion: the newest minor we speak and the unknown _pq_. options, if any */
-void compose_negotiate(struct buf *out, uint32_t version, const char *const *options, unsigned count);
+void compose_negotiate(struct buf *out, uint32_t version, const char *const *options,
+                       unsigned count);
 
 struct column {
     const char *name;
     uint32_t type; /* OID: COLUMN_TEXT ... */
 };
-enum { COLUMN_TEXT = 25, COLUMN_INT4 = 23, COLUMN_INT8 = 20, COLUMN_NUMERIC = 1700, COLUMN_BYTEA = 17 };
+enum {
+    COLUMN_TEXT = 25,
+    COLUMN_INT4 = 23,
+    COLUMN_INT8 = 20,
+    COLUMN_NUMERIC = 1700,
+    COLUMN_BYTEA = 17
+};
 void compose_row_description(struct buf *out, const struct column *columns, unsigned count);
 /* values: text, NULL for null */
 void compose_data_row(struct buf *out, const char *const *values, unsigned count);

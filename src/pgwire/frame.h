@@ -17,7 +17,8 @@ struct frame {
 /*
  * Reads the header at the front of `in`.
  * Protocol: "Message Formats".
- * Errors:   E_AGAIN with fewer than 5 bytes; E_PROTOCOL when the length is under 4 or over FRAME_MAX.
+ * Errors:   E_AGAIN with fewer than 5 bytes; E_PROTOCOL when the length is under 4 or over
+ * FRAME_MAX.
  */
 MUST_USE static inline enum err frame_peek(struct bytes in, struct frame *ret)
 {

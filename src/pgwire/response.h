@@ -16,8 +16,9 @@ enum auth_request {
     AUTH_REQ_SASL_FINAL = 12,
 };
 struct auth_msg {
-    uint32_t code;     /* enum auth_request, or another that is not supported */
-    struct bytes data; /* MD5: the salt; SASL: mechanisms; CONTINUE and FINAL: the server's message */
+    uint32_t code; /* enum auth_request, or another that is not supported */
+    struct bytes
+        data; /* MD5: the salt; SASL: mechanisms; CONTINUE and FINAL: the server's message */
 };
 MUST_USE enum err response_read_auth(struct bytes body, struct auth_msg *ret);
 

@@ -10,10 +10,10 @@ enum { STARTUP_MAX = 10000 }; /* PostgreSQL's MAX_STARTUP_PACKET_LENGTH */
 
 struct startup {
     enum startup_kind kind;
-    uint32_t size;        /* of the packet */
-    uint32_t version;     /* LOGIN: 0x00030000 ... */
-    struct bytes params;  /* LOGIN: name zero value zero ... ; points into the packet */
-    uint32_t cancel_pid;  /* CANCEL */
+    uint32_t size;       /* of the packet */
+    uint32_t version;    /* LOGIN: 0x00030000 ... */
+    struct bytes params; /* LOGIN: name zero value zero ... ; points into the packet */
+    uint32_t cancel_pid; /* CANCEL */
     struct bytes cancel_key;
 };
 
@@ -24,7 +24,8 @@ struct startup {
  */
 MUST_USE enum err startup_read(struct bytes in, struct startup *ret, struct fault *why);
 
-/* Walks the parameters: *at starts at 0; false at the end. Names and values are C strings in place. */
+/* Walks the parameters: *at starts at 0; false at the end. Names and values are C strings in place.
+ */
 bool startup_next(const struct startup *s, size_t *at, const char **name, const char **value);
 
 /*
@@ -34,5 +35,5 @@ bool startup_next(const struct startup *s, size_t *at, const char **name, const 
  * Protocol: "Message Formats", StartupMessage; pg_split_opts' rules.
  */
 struct buf;
-MUST_USE enum err startup_option(const char *options, size_t *at, struct buf *text, const char **name,
-                                 const char **value);
+MUST_USE enum err startup_option(const char *options, size_t *at, struct buf *text,
+                                 const char **name, const char **value);

@@ -11,16 +11,20 @@
 
 struct memo;
 
-/* What the memo knows of one text. Valid until the next memo_find(); keep it with memo_hold(). */
+/*
+ * What the memo knows of one text, shared by all texts of its shape.
+ * Valid until the next memo_find(); keep it with memo_hold().
+ */
 struct memo_entry {
     struct statement *statement;
-    void *judgement;           /* owned by the entry; freed by the function given to memo_new() */
+    void *judgement;            /* owned by the entry; freed by the function given to memo_new() */
     uint64_t judgement_version; /* the caller's stamp of what the judgement was made from */
-    uint64_t shape;            /* hash of the literal-free text; 0 when the scanner would not say */
+    uint64_t shape; /* hash of the literal-free text; 0 when the scanner would not say */
 };
 
 struct memo *memo_new(size_t max_entries, size_t max_bytes, size_t max_inspect_bytes,
                       void (*free_judgement)(void *judgement));
+/* Entries that are held stay valid. */
 void memo_free(struct memo **m);
 
 /*
@@ -28,6 +32,11 @@ void memo_free(struct memo **m);
  * A text longer than max_inspect_bytes gets a shared STMT_UNKNOWN entry and is not kept.
  */
 struct memo_entry *memo_find(struct memo *m, struct bytes text);
+
+/* Keeps an entry valid, on the memo's own thread, until it is dropped. */
+struct memo_entry *memo_hold(struct memo_entry *e);
+/* Gives back what memo_hold() returned; clears the pointer, NULL is fine. */
+void memo_drop(struct memo_entry **e);
 
 struct memo_stats {
     uint64_t text_hits, shape_hits, parses, evictions;

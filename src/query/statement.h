@@ -54,15 +54,15 @@ enum stmt_kind {
 };
 
 enum stmt_flag {
-    /* every statement is a SELECT/VALUES/SHOW/plain EXPLAIN of such, without locking clause, INTO or
-       writing CTE. Functions are not judged here: see functions[]. */
+    /* every statement is a SELECT/VALUES/SHOW/plain EXPLAIN of such, without locking clause, INTO
+       or writing CTE. Functions are not judged here: see functions[]. */
     STMT_READS_ONLY = 1 << 0,
     STMT_LOCKS_ROWS = 1 << 1,   /* FOR UPDATE and friends */
     STMT_WRITES_ALL = 1 << 2,   /* may write relations that writes[] does not name */
     STMT_TIME = 1 << 3,         /* CURRENT_DATE and friends (SQLValueFunction but for the users) */
     STMT_USER = 1 << 4,         /* CURRENT_USER, SESSION_USER, CURRENT_ROLE, CURRENT_SCHEMA ... */
-    STMT_TIME_LITERAL = 1 << 5, /* a string constant that is, trimmed and in any case, now, today,
-                                   tomorrow or yesterday, or begins with one of them */
+    STMT_TIME_LITERAL = 1 << 5, /* a string constant that holds now, today, tomorrow or yesterday as
+                                   a word, in any case: '10:00 today' is a moving time too */
     STMT_SYSTEM_COLUMN = 1 << 6, /* ctid, xmin, xmax, cmin, cmax, tableoid */
     STMT_SAMPLE = 1 << 7,        /* TABLESAMPLE */
     STMT_LIMIT_UNORDERED = 1 << 8,
@@ -75,20 +75,23 @@ enum stmt_flag {
     STMT_BEGIN_READ_ONLY = 1 << 12,
     STMT_BEGIN_OPTIONS = 1 << 13, /* BEGIN with an isolation level or DEFERRABLE */
     STMT_CHAIN = 1 << 14,         /* COMMIT/ROLLBACK AND CHAIN */
-    STMT_TRANSACTION = 1 << 15,   /* a MULTI holds BEGIN, COMMIT, ROLLBACK or a savepoint statement */
-    STMT_DYNAMIC_BODY = 1 << 16,  /* DO, CREATE FUNCTION/PROCEDURE, or a PREPARE that hides effects */
-    STMT_RESETS_ALL = 1 << 17,    /* RESET ALL or DISCARD ALL is among the statements */
+    STMT_TRANSACTION = 1 << 15, /* a MULTI holds BEGIN, COMMIT, ROLLBACK or a savepoint statement */
+    STMT_DYNAMIC_BODY =
+        1 << 16,               /* DO, CREATE FUNCTION/PROCEDURE, or a PREPARE that hides effects */
+    STMT_RESETS_ALL = 1 << 17, /* RESET ALL or DISCARD ALL is among the statements */
     STMT_RESETS_ALL_LAST = 1 << 18, /* ... and only as the last one */
     STMT_ROLLS_BACK_TO = 1 << 19,   /* ROLLBACK TO among the statements */
     STMT_TEMP_DROP = 1 << 20,       /* CREATE TEMP ... ON COMMIT DROP only */
+    STMT_BACKSLASH = 1 << 21, /* a backslash is in the text: with standard_conforming_strings off it
+                                 may mean something else than what is told here */
 };
 
 /* Why a session that ran this keeps its server; a bit set. */
 enum stmt_pin {
-    PIN_TEMP = 1 << 0,     /* CREATE TEMP, SELECT INTO TEMP, a name in pg_temp */
-    PIN_HOLD = 1 << 1,     /* DECLARE ... WITH HOLD */
+    PIN_TEMP = 1 << 0, /* CREATE TEMP, SELECT INTO TEMP, a name in pg_temp */
+    PIN_HOLD = 1 << 1, /* DECLARE ... WITH HOLD */
     PIN_LISTEN = 1 << 2,
-    PIN_PREPARE = 1 << 3,  /* SQL PREPARE; cleared by DISCARD ALL only */
+    PIN_PREPARE = 1 << 3, /* SQL PREPARE; cleared by DISCARD ALL only */
     PIN_LOAD = 1 << 4,
     PIN_ADVISORY = 1 << 5, /* pg_advisory_lock and its session-level family */
     PIN_SEQUENCE = 1 << 6, /* nextval, setval called by name: currval may follow */
@@ -108,10 +111,10 @@ struct stmt_setting {
     int name_param;    /* n when the name is $n, else 0 */
     const char *value; /* NULL: DEFAULT, RESET, not a constant, or several values (value_list) */
     int value_param;
-    bool list;  /* SET name TO a, b: value holds the list as set_config() would take it */
-    bool local; /* SET LOCAL, set_config(..., true) */
-    bool reads; /* SHOW or current_setting(): nothing is changed */
-    bool resets; /* RESET name, SET name TO DEFAULT */
+    bool list;        /* SET name TO a, b: value holds the list as set_config() would take it */
+    bool local;       /* SET LOCAL, set_config(..., true) */
+    bool reads;       /* SHOW or current_setting(): nothing is changed */
+    bool resets;      /* RESET name, SET name TO DEFAULT */
     bool by_function; /* set_config() or current_setting(), or UPDATE pg_settings */
 };
 
@@ -121,8 +124,9 @@ struct statement {
     uint32_t flags; /* enum stmt_flag */
     uint32_t pins;  /* enum stmt_pin: if it succeeds */
     uint32_t reads_count, writes_count, functions_count, settings_count;
-    const struct stmt_name *reads;     /* relations in FROM, sub-selects, USING ...; no CTE names */
-    const struct stmt_name *writes;    /* targets of MODIFY, COPY FROM, TRUNCATE, SELECT INTO, REFRESH */
+    const struct stmt_name *reads; /* relations in FROM, sub-selects, USING ...; no CTE names */
+    const struct stmt_name
+        *writes; /* targets of MODIFY, COPY FROM, TRUNCATE, SELECT INTO, REFRESH */
     const struct stmt_name *functions; /* every function called, aggregates and windows included */
     const struct stmt_setting *settings;
     const char *name;   /* the prepared statement, savepoint, cursor, channel or DISCARD target */

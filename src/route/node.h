@@ -1,6 +1,6 @@
 /*
- * The machines of one database and what is known of them. Written by the control thread's probes and
- * by workers that meet an error; read by every worker without a lock: each field is atomic.
+ * The machines of one database and what is known of them. Written by the control thread's probes
+ * and by workers that meet an error; read by every worker without a lock: each field is atomic.
  */
 #pragma once
 
@@ -19,23 +19,27 @@ struct node {
     unsigned index;               /* in its topology */
     _Atomic int role;             /* enum node_role */
     _Atomic bool up;              /* the last probe or connection worked */
-    _Atomic int64_t caught_up_us; /* replica: every commit acknowledged before this monotonic time is
-                                     replayed; primary: INT64_MAX */
+    _Atomic int64_t caught_up_us; /* replica: every commit acknowledged before this monotonic time
+                                     is replayed; primary: INT64_MAX */
     _Atomic int64_t lag_us;       /* replica: now - caught_up_us at the last probe */
     _Atomic uint64_t replay_lsn;
     _Atomic uint32_t timeline;
     _Atomic uint64_t system_id;
-    _Atomic int64_t probed_us;    /* of the last answer; 0: never */
-    _Atomic int64_t failed_us;    /* of the last failure; 0: none since it was up */
-    char last_error[160];         /* control thread only */
+    _Atomic int64_t probed_us; /* of the last answer; 0: never */
+    _Atomic int64_t failed_us; /* of the last failure; 0: none since it was up */
+    char last_error[160];      /* control thread only */
 };
 
 struct topology {
     struct node *nodes;
     size_t count;
-    _Atomic bool probed;          /* roles come from probes; else nodes[0] is taken for the primary */
-    _Atomic unsigned next;        /* round robin */
+    _Atomic bool probed;       /* roles come from probes; else nodes[0] is taken for the primary */
+    _Atomic unsigned next;     /* round robin */
+    _Atomic uint32_t timeline; /* the newest that any node was seen on; no older one is followed */
 };
+
+/* Without probes, a node that failed or turned out to be a replica is tried again after this. */
+enum { ROUTE_RETRY_US = 1000000 };
 
 struct topology *topology_new(const struct database_config *db);
 void topology_free(struct topology **t);
@@ -47,12 +51,14 @@ const char *node_role_name(int role);
  */
 struct node *route_primary(struct topology *t);
 /*
- * A replica that is up, lags less than max_lag_us and has replayed every commit acknowledged before
- * since_us; round robin among those. NULL: none: use the primary.
+ * A replica that is up, lags at most max_lag_us and has replayed every commit acknowledged up to
+ * and including since_us (0: none is asked for); round robin among those. NULL: none: use the
+ * primary.
  */
-struct node *route_replica(struct topology *t, int64_t since_us, int64_t max_lag_us, int64_t now_us);
+struct node *route_replica(struct topology *t, int64_t since_us, int64_t max_lag_us,
+                           int64_t now_us);
 /* A worker met a dead node (connect refused, admin shutdown): no new query goes there until a probe
-   says otherwise, or retry_us later when nothing probes. */
+   says otherwise, or ROUTE_RETRY_US later when nothing probes. */
 void route_node_failed(struct node *n, int64_t now_us);
 void route_node_worked(struct node *n);
 /* A worker saw 25006 or a recovery status that contradicts the role. */

@@ -11,7 +11,9 @@
 struct recency;
 struct recency *recency_new(void);
 void recency_free(struct recency **r);
-/* all: any relation may have been written. now_us: after the commit was acknowledged by the server. */
-void recency_note(struct recency *r, bool all, const uint32_t *relations, unsigned count, int64_t now_us);
+/* all: any relation may have been written. now_us: after the commit was acknowledged by the server.
+ */
+void recency_note(struct recency *r, bool all, const uint32_t *relations, unsigned count,
+                  int64_t now_us);
 /* The latest write to any of the relations (count 0: to any relation at all). */
 int64_t recency_last(const struct recency *r, const uint32_t *relations, unsigned count);

@@ -1,0 +1,254 @@
+/*
+ * Functions by name. For built-ins the volatility of pg_proc is the measure, corrected where it says
+ * too little: a STABLE function may look at the server it runs on, the clock, or the session. For
+ * users' functions the words of the body are searched: crude, and wrong only to the safe side,
+ * because every way to change a session or a table has a word that gives it away.
+ */
+#include "catalog/function.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int compare(const void *key, const void *item)
+{
+    return strcmp(key, *(const char *const *)item);
+}
+
+/* list is sorted. */
+static bool is_in(const char *name, const char *const *list, size_t count)
+{
+    return bsearch(name, list, count, sizeof *list, compare) != NULL;
+}
+#define IS_IN(name, list) is_in((name), (list), sizeof(list) / sizeof((list)[0]))
+
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* ---- built-ins */
+
+/* STABLE only because output, input or text search settings decide, and those are in the key. */
+static const char *const settings_only[] = {
+    "array_to_json",
+    "array_to_string",
+    "concat",
+    "concat_ws",
+    "date",
+    "date_part",
+    "date_trunc",
+    "extract",
+    "format",
+    "generate_series",
+    "json_agg",
+    "json_agg_strict",
+    "json_build_array",
+    "json_build_object",
+    "json_object_agg",
+    "json_object_agg_strict",
+    "json_object_agg_unique",
+    "json_populate_record",
+    "json_populate_recordset",
+    "json_to_record",
+    "json_to_recordset",
+    "jsonb_agg",
+    "jsonb_agg_strict",
+    "jsonb_build_array",
+    "jsonb_build_object",
+    "jsonb_object_agg",
+    "jsonb_object_agg_strict",
+    "jsonb_object_agg_unique",
+    "jsonb_populate_record",
+    "jsonb_populate_recordset",
+    "jsonb_to_record",
+    "jsonb_to_recordset",
+    "make_timestamptz",
+    "overlaps",
+    "phraseto_tsquery",
+    "plainto_tsquery",
+    "quote_literal",
+    "quote_nullable",
+    "row_to_json",
+    "text",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "timetz",
+    "timezone",
+    "to_char",
+    "to_date",
+    "to_json",
+    "to_jsonb",
+    "to_number",
+    "to_timestamp",
+    "to_tsquery",
+    "to_tsvector",
+    "ts_headline",
+    "websearch_to_tsquery",
+};
+
+/* They run a text given as an argument, or whatever is in a table. */
+static const char *const text_runners[] = {
+    "cursor_to_xml",
+    "cursor_to_xmlschema",
+    "database_to_xml",
+    "database_to_xml_and_xmlschema",
+    "database_to_xmlschema",
+    "query_to_xml",
+    "query_to_xml_and_xmlschema",
+    "query_to_xmlschema",
+    "schema_to_xml",
+    "schema_to_xml_and_xmlschema",
+    "schema_to_xmlschema",
+    "table_to_xml",
+    "table_to_xml_and_xmlschema",
+    "table_to_xmlschema",
+    "ts_rewrite",
+    "ts_stat",
+};
+
+/* STABLE within one server, but not the same on each: its address, its backends, its counters,
+   transaction ids (which a replica cannot hand out). */
+static bool tells_the_server(const char *name)
+{
+    return begins(name, "pg_") || begins(name, "txid_") || begins(name, "inet_");
+}
+
+struct call function_builtin(const char *name, char volatility)
+{
+    if (IS_IN(name, text_runners)) { return (struct call){.taints = true, .writes = true}; }
+    if (volatility == 'i') { return (struct call){.replica = true, .cacheable = true}; }
+    if (volatility != 's') { return (struct call){0}; }
+    return (struct call){.replica = !tells_the_server(name), .cacheable = IS_IN(name, settings_only)};
+}
+
+/* ---- words */
+
+static const char *skip_quoted(const char *at, char quote, bool escapes)
+{
+    for (at++; *at != '\0'; at++) {
+        if (escapes && *at == '\\' && at[1] != '\0') {
+            at++;
+        } else if (*at == quote) {
+            return at + 1;
+        }
+    }
+    return at;
+}
+
+static const char *skip_comment(const char *at)
+{
+    int depth = 0;
+    do {
+        if (at[0] == '/' && at[1] == '*') {
+            depth++;
+            at += 2;
+        } else if (at[0] == '*' && at[1] == '/') {
+            depth--;
+            at += 2;
+        } else {
+            at++;
+        }
+    } while (depth > 0 && *at != '\0');
+    return at;
+}
+
+static bool is_word(char c)
+{
+    return isalnum((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80;
+}
+
+/* After these a new statement begins. */
+static bool opens(const char *word)
+{
+    static const char *const openers[] = {"atomic", "begin", "do", "else", "loop", "then"};
+    return IS_IN(word, openers);
+}
+
+bool function_next_word(const char **ret_at, bool *starts, struct word *ret)
+{
+    const char *at = *ret_at;
+    for (;;) {
+        if (*at == '\0') {
+            *ret_at = at;
+            return false;
+        }
+        if (at[0] == '-' && at[1] == '-') {
+            while (*at != '\0' && *at != '\n') { at++; }
+        } else if (at[0] == '/' && at[1] == '*') {
+            at = skip_comment(at);
+        } else if (*at == '\'') {
+            at = skip_quoted(at, '\'', false);
+            *starts = false;
+        } else if ((*at == 'e' || *at == 'E') && at[1] == '\'') {
+            at = skip_quoted(at + 1, '\'', true);
+            *starts = false;
+        } else if (is_word(*at)) {
+            break;
+        } else {
+            if (*at == ';' || *at == '>' || *at == '$') { /* also: after a label, in a body */
+                *starts = true;
+            } else if (!isspace((unsigned char)*at)) {
+                *starts = false;
+            }
+            at++;
+        }
+    }
+    size_t len = 0;
+    for (; is_word(*at); at++) {
+        if (len + 1 < sizeof ret->text) { ret->text[len++] = (char)tolower((unsigned char)*at); }
+    }
+    ret->text[len] = '\0';
+    ret->starts = *starts;
+    *starts = opens(ret->text);
+    *ret_at = at;
+    return true;
+}
+
+/* ---- bodies */
+
+/* Anywhere in a body, these may change the session, or run a text that does. */
+static const char *const tainting[] = {
+    "call",        "dblink_connect", "discard",   "execute", "listen",     "load",
+    "pg_temp",     "prepare",        "reset",     "set_config", "setseed", "temp",
+    "temporary",   "unlisten",
+};
+
+/* Anywhere in a body, these may write a table, or run a text that does. */
+static const char *const writing[] = {
+    "alter",   "call", "copy",   "create", "dblink_exec", "delete",   "drop",   "execute",
+    "insert",  "merge", "refresh", "truncate", "update",
+};
+
+/* Their functions do what their documentation says; none changes a session or writes a table. */
+static const char *const plain_extensions[] = {
+    "bloom",   "btree_gin", "btree_gist", "citext",    "cube",    "earthdistance", "fuzzystrmatch",
+    "hstore",  "intarray",  "ltree",      "pg_trgm",   "pgcrypto", "postgis",      "seg",
+    "unaccent", "uuid-ossp", "vector",
+};
+
+static struct body scan(const char *text, bool sql)
+{
+    struct body b = {0};
+    struct word w;
+    bool starts = true;
+    while (function_next_word(&text, &starts, &w)) {
+        bool set = strcmp(w.text, "set") == 0 && w.starts;
+        if (set || IS_IN(w.text, tainting) || strstr(w.text, "advisory") != NULL) { b.taints = true; }
+        /* SELECT ... INTO makes a table in SQL, and fills a variable in PL/pgSQL. */
+        if (IS_IN(w.text, writing) || (sql && strcmp(w.text, "into") == 0)) { b.writes = true; }
+    }
+    return b;
+}
+
+struct body function_body(const struct function_source *f)
+{
+    bool sql = strcmp(f->language, "sql") == 0;
+    if (sql || strcmp(f->language, "plpgsql") == 0) { return scan(f->text, sql); }
+    bool compiled = strcmp(f->language, "c") == 0 || strcmp(f->language, "internal") == 0;
+    if (!compiled) { return (struct body){.taints = true, .writes = true}; }
+    if (strcmp(f->name, "set_limit") == 0) { return (struct body){.taints = true}; } /* of pg_trgm */
+    if (IS_IN(f->extension, plain_extensions) || f->volatility != 'v') { return (struct body){0}; }
+    return (struct body){.taints = true, .writes = true};
+}

@@ -1,0 +1,96 @@
+/* The inside of a catalog: build.c makes it, judge.c reads it, nobody else looks. Immutable once made. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/hmap.h"
+#include "catalog/catalog.h"
+
+enum { RELATION_LINKS = 6 };
+
+/* A growing list of relations in the catalog's arena. */
+struct relations {
+    struct relation **items;
+    uint32_t count, room;
+};
+
+/* Why something must not be cached; JUDGE_CACHEABLE: it may. */
+struct obstacle {
+    enum judge_reason reason;
+    const char *culprit;
+};
+
+struct relation {
+    struct hlink by_oid;  /* key: oid */
+    struct hlink by_name; /* key: name; only the first of its name is in the table */
+    struct relation *same_name;
+    uint32_t oid;
+    const char *schema, *name;
+    char kind;        /* pg_class.relkind */
+    char persistence; /* pg_class.relpersistence */
+    bool system;      /* in pg_catalog or information_schema */
+    bool row_security;
+
+    struct relations parents; /* partitioned or inherited table above it */
+    struct relations reads;   /* a view's relations */
+    struct relations guards;  /* relations that its policies read */
+    struct relations cascades; /* relations that a DELETE or UPDATE here changes by foreign key */
+
+    /* Of this relation and all below it: */
+    bool foreign, unlogged; /* ... is such a table */
+    bool write_all;         /* triggers, rules or calls with an effect nobody knows */
+    bool write_taints;      /* what a write calls may change the session */
+
+    struct obstacle obstacle; /* to caching, in its own definition: a view's functions ... */
+    bool not_on_replica;      /* reading it calls what must not run there */
+    bool read_taints;
+
+    bool policies_unclear;
+    const char *policy_culprit;
+    bool policy_role; /* its policies read current_user or session_user */
+    const char **policy_settings;
+    uint32_t policy_settings_count;
+
+    int rule; /* of the rules that name it or a table above it: the one that decides; -1: none */
+};
+
+/* All functions of one name. */
+struct function {
+    struct hlink link; /* key: name */
+    const char *name;
+    bool builtin, user;
+    char builtin_volatility, user_volatility; /* the worst of the overloads: 'i', 's', 'v' */
+    bool taints, writes;                      /* one of the user's may */
+};
+
+struct rule {
+    int64_t ttl_us;
+    int mode;   /* enum rule_mode */
+    bool keyed; /* rls = keyed */
+};
+
+struct catalog {
+    atomic_uint refs;
+    uint64_t version;
+    struct arena arena;
+    struct hmap by_oid, by_name, functions;
+    struct rule *rules;
+    size_t rules_count;
+    bool has_rules;
+    struct obstacle operators; /* a user's operator may read or change anything: nothing is cached */
+};
+
+const struct relation *catalog_relation(const struct catalog *c, uint32_t oid);
+/* The first of all relations of that name. */
+const struct relation *catalog_named(const struct catalog *c, const char *name);
+const struct function *catalog_function(const struct catalog *c, const char *name);
+
+/* What a call by that name means; schema NULL: not qualified. */
+struct call {
+    bool replica;  /* may run there */
+    bool taints;   /* may change the session in a way that its text does not show */
+    bool writes;   /* may write tables */
+    bool cacheable;
+};
+struct call catalog_call(const struct catalog *c, const struct stmt_name *name);

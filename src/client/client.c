@@ -1,0 +1,177 @@
+/* A client's birth and end, and the names it gave to statements. */
+#include "client/client.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pgwire/compose.h"
+
+struct log_who client_who(const struct client *c)
+{
+    return (struct log_who){.kind = 'C',
+                            .ptr = c,
+                            .database = c->account == NULL ? NULL : c->account->database->name,
+                            .user = c->account == NULL ? NULL : c->account->user,
+                            .address = c->address};
+}
+
+static uint32_t random_u32(void)
+{
+    uint32_t v;
+    if (getrandom(&v, sizeof v, 0) != (ssize_t)sizeof v) { v = (uint32_t)clock_now_us(); }
+    return v;
+}
+
+void client_accept(struct front *f, int fd, const struct address *peer)
+{
+    char host[64];
+    struct client *c = mem_new(struct client);
+    c->front = f;
+    c->ops = f->ops;
+    c->status = 'I';
+    address_text(peer, host, sizeof host, &c->port);
+    c->unix_socket = peer->any.sa_family == AF_UNIX;
+    c->address = mem_strdup(host);
+    c->id = atomic_fetch_add(&f->shared->last_id, 1) % 0x7fffffff + 1;
+    c->secret = random_u32();
+    c->connected_us = clock_now_us();
+    c->connected_wall_us = clock_wall_us();
+    c->startup = varset_ref(varset_empty());
+    c->base = varset_ref(varset_empty());
+    c->wanted = varset_ref(varset_empty());
+    c->in_tx = varset_ref(varset_empty());
+    c->stream = (struct stream){.fd = fd};
+    dlist_push_back(&f->clients, &c->node);
+    atomic_fetch_add(&f->clients_count, 1);
+    client_login_start(c);
+}
+
+static void bury(struct letter *l)
+{
+    struct client *c = container_of(l, struct client, grave);
+    mem_free(&c);
+}
+
+void client_close(struct client *c, const char *reason)
+{
+    struct front *f = c->front;
+    if (c->state == CLIENT_CLOSED) { return; }
+    const struct log_who who = client_who(c);
+    log_debug(&who, "closing because: %s (age=%llds)", reason,
+              (long long)((clock_now_us() - c->connected_us) / US_PER_S));
+    bool was_ready = c->state == CLIENT_READY;
+    c->state = CLIENT_CLOSED;
+    timer_clear(&f->loop->timers, &c->timer);
+    client_drop_key(c);
+    client_login_drop(c);
+    if (was_ready) { c->ops->closed(c); }
+    if (c->account != NULL) {
+        atomic_fetch_sub(&c->account->database->clients, 1);
+        atomic_fetch_sub(&f->shared->clients, 1);
+    }
+    stream_close(&c->stream);
+    client_forget_statements(c);
+    hmap_done(&c->statements);
+    varset_unref(&c->startup);
+    varset_unref(&c->base);
+    varset_unref(&c->wanted);
+    varset_unref(&c->in_tx);
+    dlist_remove(&c->node);
+    atomic_fetch_sub(&f->clients_count, 1);
+    mem_free(&c->begin);
+    mem_free(&c->address);
+    c->grave.open = bury;
+    loop_defer(f->loop, &c->grave);
+}
+
+void client_fail(struct client *c, const struct fault *why)
+{
+    if (c->state == CLIENT_CLOSED) { return; }
+    const struct log_who who = client_who(c);
+    log_info(&who, "closing because: %s", why->text);
+    compose_fault(&c->stream.out, "FATAL", why);
+    stream_flush(&c->stream);
+    client_close(c, why->text);
+}
+
+void front_drain(struct front *f)
+{
+    f->draining = true;
+    dlist_each (node, &f->clients) {
+        struct client *c = container_of(node, struct client, node);
+        if (c->state == CLIENT_READY) {
+            c->draining = true;
+            c->ops->drain(c);
+        } else {
+            struct fault why;
+            (void)fault_set(&why, E_SHUTDOWN, "pooler is shutting down");
+            client_fail(c, &why);
+        }
+    }
+}
+
+void front_close_all(struct front *f)
+{
+    while (!dlist_empty(&f->clients)) {
+        struct client *c = container_of(f->clients.next, struct client, node);
+        struct fault why;
+        (void)fault_set(&why, E_SHUTDOWN, "pooler is shutting down");
+        client_fail(c, &why);
+    }
+}
+
+/* ---- statement names ------------------------------------------------------------------------ */
+
+static struct client_stmt *find(const struct client *c, const char *name)
+{
+    struct hlink *link = hmap_find(&c->statements, bytes_str(name));
+    return link == NULL ? NULL : container_of(link, struct client_stmt, link);
+}
+
+const struct prepared *client_statement(const struct client *c, const char *name)
+{
+    if (name[0] == '\0') { return c->unnamed; }
+    struct client_stmt *st = find(c, name);
+    return st == NULL ? NULL : st->prepared;
+}
+
+static void drop(struct client *c, struct client_stmt *st)
+{
+    hmap_remove(&c->statements, &st->link);
+    prepared_unref(&st->prepared);
+    mem_free(&st);
+}
+
+void client_name_statement(struct client *c, const char *name, const struct prepared *p)
+{
+    if (name[0] == '\0') {
+        const struct prepared *old = c->unnamed;
+        c->unnamed = p == NULL ? NULL : prepared_ref(p);
+        prepared_unref(&old);
+        return;
+    }
+    struct client_stmt *st = find(c, name);
+    if (p == NULL) {
+        if (st != NULL) { drop(c, st); }
+        return;
+    }
+    if (st == NULL) {
+        size_t len = strlen(name);
+        st = mem_zeroed(sizeof *st + len + 1);
+        memcpy(st->name, name, len + 1);
+        hmap_insert(&c->statements, &st->link, bytes_of(st->name, len));
+    }
+    const struct prepared *old = st->prepared;
+    st->prepared = prepared_ref(p);
+    prepared_unref(&old);
+}
+
+void client_forget_statements(struct client *c)
+{
+    hmap_each (link, &c->statements) { drop(c, container_of(link, struct client_stmt, link)); }
+    prepared_unref(&c->unnamed);
+}

@@ -1,0 +1,126 @@
+/*
+ * One application's connection: what it is told, what it asked for, what it holds. It lives and
+ * dies on one worker. Below is the login; above it is whoever serves it, reached through struct
+ * client_ops.
+ */
+#pragma once
+
+#include "auth/verify.h"
+#include "net/socket.h"
+#include "net/stream.h"
+#include "pool/pool.h"
+#include "pool/registry.h"
+
+struct client;
+struct front;
+
+struct client_ops { /* client/ calls up without knowing request/ or admin/ */
+    void (*events)(struct client *c, int events); /* the socket, once the login is over */
+    void (*cancel)(struct client *c);             /* a CancelRequest with its key came */
+    void (*drain)(struct client *c);  /* pgusher stops: close it as soon as it is idle */
+    void (*closed)(struct client *c); /* last call */
+};
+
+enum client_state { CLIENT_LOGIN, CLIENT_READY, CLIENT_CLOSED };
+
+struct client_stmt { /* a name the client gave to a prepared statement */
+    struct hlink link;
+    const struct prepared *prepared;
+    char name[];
+};
+
+struct client {
+    struct stream stream;
+    struct front *front;
+    const struct client_ops *ops;
+    struct dlist node; /* in its front */
+    struct letter
+        grave; /* closed: freed at the end of the turn, so state may be looked at until then */
+    struct timer timer;
+    enum client_state state;
+    uint32_t id;             /* also the pid of its cancel key */
+    uint32_t secret;         /* of its cancel key */
+    struct account *account; /* NULL during login and on the console */
+    struct login *login;     /* while it lasts */
+    char *address;           /* "10.0.0.1", "unix" */
+    int port;
+    bool unix_socket;
+    bool admin, stats_only; /* on the console */
+
+    /* ---- the session */
+    const struct varset *startup; /* given at startup: what RESET goes back to */
+    const struct varset *base;    /* startup and identity */
+    const struct varset *wanted;  /* base and what SET changed, committed */
+    const struct varset *in_tx;   /* the same if the transaction in progress commits */
+    uint8_t status;               /* what it was told last: 'I', 'T', 'E' */
+    char *begin;                  /* BEGIN was answered, no server has it yet */
+    bool begin_reads;             /* ... and it said READ ONLY */
+    bool begin_options;           /* ... and an isolation level */
+    bool lost;         /* in a transaction that exists nowhere any more: 25P02 until its end */
+    bool skip_to_sync; /* it got an error: nothing is looked at until its Sync */
+    bool draining;
+    uint32_t pins; /* enum stmt_pin: why it keeps its server */
+    int64_t pinned_us;
+    int64_t wrote_us;       /* its last commit that wrote */
+    struct hmap statements; /* struct client_stmt */
+    const struct prepared *unnamed;
+    struct request *request; /* on the road, or NULL */
+
+    int64_t connected_us, connected_wall_us, requested_wall_us, wait_since_us;
+};
+
+enum { PIN_SESSION = 1 << 30 }; /* pool_mode = session */
+
+/* All that the clients of one worker share. */
+struct front {
+    struct loop *loop;
+    struct registry *registry;
+    struct shared *shared;        /* what all workers share: limits, cancel keys */
+    const struct client_ops *ops; /* who serves applications */
+    const struct client_ops *console;
+    void *desk;   /* request/'s own */
+    void *office; /* admin/'s own */
+    struct dlist clients;
+    _Atomic unsigned clients_count;
+    bool draining;
+};
+
+/* What all workers share; client/shared.c. */
+struct shared {
+    struct lock lock;
+    struct hmap keys;    /* cancel keys: struct key_entry */
+    _Atomic int clients; /* connected, console not counted */
+    _Atomic uint32_t last_id;
+    int64_t started_us;
+};
+struct shared *shared_new(void);
+void shared_free(struct shared **s);
+
+/* A socket was accepted. Takes the fd. */
+void client_accept(struct front *f, int fd, const struct address *peer);
+/* Ends it now: closes the socket, calls ops->closed(). c->state tells it until the end of this turn
+   of the loop, when c is freed. */
+void client_close(struct client *c, const char *reason);
+/* The same after a FATAL with these words. */
+void client_fail(struct client *c, const struct fault *why);
+/* To all of this front: finish what you do and go. */
+void front_drain(struct front *f);
+void front_close_all(struct front *f);
+
+struct log_who client_who(const struct client *c);
+
+/* The name's statement, or NULL. "" is the unnamed one. */
+const struct prepared *client_statement(const struct client *c, const char *name);
+/* p NULL: the name is free again. Takes no reference of the caller's. */
+void client_name_statement(struct client *c, const char *name, const struct prepared *p);
+void client_forget_statements(struct client *c);
+
+/* ---- cancel keys, process-wide */
+void client_keep_key(struct client *c);
+void client_drop_key(struct client *c);
+/* Any thread: finds the client and has its worker call ops->cancel(). Unknown keys are ignored. */
+void client_cancel(struct shared *s, uint32_t pid, struct bytes key);
+
+/* ---- between login.c and client.c */
+void client_login_start(struct client *c);
+void client_login_drop(struct client *c);

@@ -1,0 +1,447 @@
+/*
+ * From the first byte to ReadyForQuery: startup packet, who are you, what does a real server say to
+ * your settings. The last is asked once per account and set of startup settings, and remembered.
+ * Protocol: "Message Flow", Start-up.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "client/client.h"
+#include "client/welcome.h"
+#include "pgwire/compose.h"
+#include "pgwire/frame.h"
+#include "pgwire/startup.h"
+
+enum login_step { LOGIN_STARTUP, LOGIN_AUTH, LOGIN_WELCOME };
+
+struct login {
+    enum login_step step;
+    struct config *config; /* one reference */
+    struct userlist *userlist;
+    struct verify *verify;
+    char *user, *database, *application_name;
+    const struct varset *given; /* startup parameters and options */
+    bool negotiate;
+    struct welcome *welcome;
+};
+
+static void on_event(void *arg, int events);
+
+static void free_login(struct client *c)
+{
+    struct login *l = c->login;
+    if (l == NULL) { return; }
+    c->login = NULL;
+    welcome_drop(&l->welcome);
+    verify_free(&l->verify);
+    userlist_unref(&l->userlist);
+    config_unref(&l->config);
+    varset_unref(&l->given);
+    mem_free(&l->user);
+    mem_free(&l->database);
+    mem_free(&l->application_name);
+    mem_free(&l);
+}
+
+void client_login_drop(struct client *c)
+{
+    free_login(c);
+}
+
+static void on_timeout(struct timer *t)
+{
+    struct client *c = container_of(t, struct client, timer);
+    struct fault why;
+    bool server = c->login != NULL && c->login->step == LOGIN_WELCOME;
+    (void)fault_state(&why, E_TIMEOUT, "08006", "client_login_timeout%s",
+                      server ? " (server down)" : "");
+    client_fail(c, &why);
+}
+
+void client_login_start(struct client *c)
+{
+    struct login *l = mem_new(struct login);
+    c->login = l;
+    l->config = registry_config(c->front->registry);
+    l->given = varset_ref(varset_empty());
+    socket_tune(c->stream.fd, l->config->o.tcp_keepalive);
+    stream_open(&c->stream, c->front->loop, c->stream.fd, on_event, c);
+    c->timer.due = on_timeout;
+    if (l->config->o.client_login_timeout_us > 0) {
+        timer_set(&c->front->loop->timers, &c->timer,
+                  c->connected_us + l->config->o.client_login_timeout_us);
+    }
+}
+
+/* ---- the startup packet ---------------------------------------------------------------------- */
+
+static bool is_ignored(const char *list, const char *name)
+{
+    size_t len = strlen(name);
+    for (const char *p = list; *p != '\0';) {
+        p += strspn(p, ", \t");
+        size_t word = strcspn(p, ", \t");
+        if (word == len && strncasecmp(p, name, len) == 0) { return true; }
+        p += word;
+    }
+    return false;
+}
+
+static enum err take_options(struct varset_edit *edit, const char *options, const char *ignored,
+                             struct fault *why)
+{
+    struct buf text = {0};
+    size_t at = 0;
+    const char *name, *value;
+    enum err e;
+    while ((e = startup_option(options, &at, &text, &name, &value)) == E_OK) {
+        if (!is_ignored(ignored, name)) { varset_edit_set(edit, name, value); }
+    }
+    buf_done(&text);
+    if (e != E_EOF) {
+        e = fault_state(why, E_REFUSED, "0A000", "unsupported startup parameter in options: %s",
+                        options);
+        fault_hint(why,
+                   "Only -c name=value and --name=value can be carried by a pooled connection.");
+        return e;
+    }
+    return E_OK;
+}
+
+static enum err take_params(struct client *c, const struct startup *s, struct fault *why)
+{
+    struct login *l = c->login;
+    struct varset_edit edit;
+    varset_edit_begin(&edit, l->given);
+    enum err e = E_OK;
+    size_t at = 0;
+    const char *name, *value, *options = NULL;
+    while (e == E_OK && startup_next(s, &at, &name, &value)) {
+        if (strcmp(name, "user") == 0) {
+            mem_free(&l->user);
+            l->user = mem_strdup(value);
+        } else if (strcmp(name, "database") == 0) {
+            mem_free(&l->database);
+            l->database = mem_strdup(value);
+        } else if (strcmp(name, "options") == 0) {
+            options = value;
+        } else if (strcmp(name, "replication") == 0) {
+            if (strcmp(value, "false") != 0 && strcmp(value, "off") != 0 &&
+                strcmp(value, "0") != 0) {
+                e = fault_state(why, E_REFUSED, "0A000",
+                                "replication connections are not supported");
+                fault_hint(why, "Connect to the server itself for replication.");
+            }
+        } else if (strncmp(name, "_pq_.", 5) == 0) {
+            l->negotiate = true;
+        } else if (!is_ignored(l->config->o.ignore_startup_parameters, name)) {
+            varset_edit_set(&edit, name, value);
+        }
+    }
+    if (e == E_OK && options != NULL) {
+        e = take_options(&edit, options, l->config->o.ignore_startup_parameters, why);
+    }
+    varset_unref(&l->given);
+    l->given = varset_edit_end(&edit);
+    if (e != E_OK) { return e; }
+    if (l->user == NULL || l->user[0] == '\0') {
+        return fault_state(why, E_PROTOCOL, "28000",
+                           "no PostgreSQL user name specified in startup packet");
+    }
+    if (l->database == NULL || l->database[0] == '\0') {
+        mem_free(&l->database);
+        l->database = mem_strdup(l->user);
+    }
+    return E_OK;
+}
+
+/* ---- identity and settings --------------------------------------------------------------------
+ */
+
+static enum err take_identity(struct client *c, struct fault *why)
+{
+    struct login *l = c->login;
+    const struct identity *id = c->account->identity;
+    struct varset_edit startup, base;
+    varset_edit_begin(&startup, l->given);
+    enum err e = E_OK;
+    for (size_t i = 0; i < varset_count(l->given) && e == E_OK && id != NULL; i++) {
+        const char *name = varset_at(l->given, i)->name;
+        if (!identity_protects(id, name)) { continue; }
+        if (!identity_reads_startup(id, name)) {
+            e = fault_state(why, E_DENIED, "42501", "permission denied to set parameter \"%s\"",
+                            name);
+            fault_hint(why, "pgusher sets it from who you are.");
+        }
+        varset_edit_remove(&startup, name);
+    }
+    varset_unref(&c->startup);
+    c->startup = varset_edit_end(&startup);
+    varset_edit_begin(&base, c->startup);
+    if (e == E_OK && id != NULL) {
+        const struct identity_sources from = {
+            .user = l->user,
+            .database = l->database,
+            .client_addr = c->unix_socket ? NULL : c->address,
+            .client_port = c->port,
+            .application_name = varset_get(l->given, "application_name"),
+            .startup = l->given,
+        };
+        e = identity_apply(id, &from, &base, why);
+    }
+    const struct varset *all = varset_edit_end(&base);
+    varset_unref(&c->base);
+    varset_unref(&c->wanted);
+    varset_unref(&c->in_tx);
+    c->base = all;
+    c->wanted = varset_ref(all);
+    c->in_tx = varset_ref(all);
+    return e;
+}
+
+static void finish(struct client *c, struct bytes parameters)
+{
+    struct buf *out = &c->stream.out;
+    const struct options *o = &c->login->config->o;
+    const struct log_who who = client_who(c);
+    if (o->log_connections) {
+        log_info(&who, "login attempt: ok db=%s user=%s", c->login->database, c->login->user);
+    }
+    buf_put_bytes(out, parameters);
+    compose_key(out, c->id, c->secret);
+    compose_ready(out, 'I');
+    free_login(c);
+    timer_clear(&c->front->loop->timers, &c->timer);
+    c->state = CLIENT_READY;
+    client_keep_key(c);
+    if (c->account != NULL) {
+        stats_add(&c->account->stats.logins, 1);
+        if (c->account->mode == POOL_SESSION) { c->pins = PIN_SESSION; }
+    }
+    stream_flush(&c->stream);
+}
+
+/* The login may be over: the next owner looks at what came after its last message. */
+static void go_on(struct client *c)
+{
+    if (c->state != CLIENT_READY) { return; }
+    if (c->front->draining) {
+        c->draining = true;
+        c->ops->drain(c);
+    } else if (buf_len(&c->stream.in) > 0) {
+        c->ops->events(c, 0);
+    }
+}
+
+static void on_welcome(void *arg, struct bytes parameters, const struct fault *why)
+{
+    struct client *c = arg;
+    c->login->welcome = NULL;
+    if (why != NULL) {
+        client_fail(c, why);
+        return;
+    }
+    finish(c, parameters);
+    go_on(c);
+}
+
+static void authenticated(struct client *c)
+{
+    struct login *l = c->login;
+    compose_auth(&c->stream.out, 0, (struct bytes){0});
+    if (c->account == NULL) { /* the console */
+        struct buf parameters = {0};
+        welcome_console(&parameters, varset_get(l->given, "client_encoding"));
+        finish(c, buf_view(&parameters));
+        buf_done(&parameters);
+        return;
+    }
+    struct fault why;
+    if (take_identity(c, &why) != E_OK) {
+        client_fail(c, &why);
+        return;
+    }
+    struct bytes parameters = account_profile(c->account, c->startup);
+    if (parameters.len > 0) {
+        finish(c, parameters);
+        return;
+    }
+    l->step = LOGIN_WELCOME;
+    l->welcome = welcome_ask(c->account, c->startup, c->front->loop, on_welcome, c);
+}
+
+static bool in_list(const char *list, const char *name)
+{
+    return is_ignored(list, name);
+}
+
+/* The console: its users prove themselves as others do. */
+static enum err open_console(struct client *c, struct fault *why)
+{
+    struct login *l = c->login;
+    c->ops = c->front->console;
+    c->admin = in_list(l->config->o.admin_users, l->user) || l->config->o.auth_type == AUTH_ANY;
+    c->stats_only = !c->admin && in_list(l->config->o.stats_users, l->user);
+    if (!c->admin && !c->stats_only) { return fault_state(why, E_AUTH, "42501", "not allowed"); }
+    return E_OK;
+}
+
+static enum err open_account(struct client *c, struct fault *why)
+{
+    struct login *l = c->login;
+    struct registry *r = c->front->registry;
+    struct database *db = registry_database(r, l->database);
+    if (db == NULL) {
+        return fault_state(why, E_NOTFOUND, "3D000", "no such database: %s", l->database);
+    }
+    if (atomic_load(&db->disabled)) {
+        return fault_state(why, E_REFUSED, "57P03", "database \"%s\" is disabled", l->database);
+    }
+    if (atomic_fetch_add(&c->front->shared->clients, 1) >= l->config->o.max_client_conn) {
+        atomic_fetch_sub(&c->front->shared->clients, 1);
+        return fault_state(why, E_LIMIT, "53300", "no more connections allowed (max_client_conn)");
+    }
+    c->account = registry_account(r, db, l->user);
+    atomic_fetch_add(&db->clients, 1);
+    return E_OK;
+}
+
+static void take_startup(struct client *c, const struct startup *s)
+{
+    struct login *l = c->login;
+    struct fault why;
+    enum err e = take_params(c, s, &why);
+    if (e != E_OK) {
+        client_fail(c, &why);
+        return;
+    }
+    if (l->negotiate || (s->version & 0xffff) > 0) {
+        const char *unknown[16];
+        unsigned count = 0;
+        size_t at = 0;
+        const char *name, *value;
+        while (count < 16 && startup_next(s, &at, &name, &value)) {
+            if (strncmp(name, "_pq_.", 5) == 0) { unknown[count++] = name; }
+        }
+        compose_negotiate(&c->stream.out, 0x00030000, unknown, count);
+    }
+    bool console = strcmp(l->database, "pgbouncer") == 0 || strcmp(l->database, "pgusher") == 0;
+    e = console ? open_console(c, &why) : E_OK;
+    if (e == E_OK) {
+        l->userlist = registry_userlist(c->front->registry);
+        const struct user_secret *secret = userlist_find(l->userlist, l->user);
+        e = verify_start(l->config->o.auth_type, l->user, secret, &l->verify, &c->stream.out, &why);
+    }
+    if (e == E_AGAIN) {
+        l->step = LOGIN_AUTH;
+        stream_flush(&c->stream);
+        return;
+    }
+    if (e == E_OK && !console) { e = open_account(c, &why); }
+    if (e == E_OK) {
+        authenticated(c);
+    } else {
+        client_fail(c, &why);
+    }
+}
+
+static void take_answer(struct client *c, struct bytes body)
+{
+    struct login *l = c->login;
+    struct fault why;
+    enum err e = verify_answer(l->verify, body, &c->stream.out, &why);
+    if (e == E_AGAIN) {
+        stream_flush(&c->stream);
+        return;
+    }
+    if (e == E_OK && c->ops != c->front->console) { e = open_account(c, &why); }
+    if (e == E_OK) {
+        authenticated(c);
+    } else {
+        client_fail(c, &why);
+    }
+}
+
+/* One packet. false: not complete, or the client is gone or past its login. */
+static bool take_packet(struct client *c, struct bytes in, size_t *used)
+{
+    struct login *l = c->login;
+    struct fault why;
+    if (l->step == LOGIN_STARTUP) {
+        struct startup s;
+        enum err e = startup_read(in, &s, &why);
+        if (e == E_AGAIN) { return false; }
+        if (e != E_OK) {
+            client_fail(c, &why);
+            return false;
+        }
+        *used += s.size;
+        switch (s.kind) {
+        case STARTUP_SSL:
+        case STARTUP_GSSENC: /* neither here: go on in clear text */
+            buf_put_u8(&c->stream.out, 'N');
+            stream_flush(&c->stream);
+            return true;
+        case STARTUP_CANCEL:
+            client_cancel(c->front->shared, s.cancel_pid, s.cancel_key);
+            client_close(c, "cancel request");
+            return false;
+        case STARTUP_LOGIN: take_startup(c, &s); return true;
+        }
+        return false;
+    }
+    if (l->step == LOGIN_WELCOME) { return false; } /* patience */
+    struct frame f;
+    enum err e = frame_peek(in, &f);
+    enum { MOST = 65536 };
+    if (e == E_AGAIN || (e == E_OK && f.size <= MOST && f.size > in.len)) { return false; }
+    if (e == E_OK && f.type == 'X') {
+        client_close(c, "client close request");
+        return false;
+    }
+    if (e != E_OK || f.size > MOST || f.type != 'p') {
+        (void)fault_state(&why, E_PROTOCOL, "08P01",
+                          "expected password response, got message type %u", in.ptr[0]);
+        client_fail(c, &why);
+        return false;
+    }
+    *used += f.size;
+    take_answer(c, frame_body(in, f));
+    return true;
+}
+
+static void on_event(void *arg, int events)
+{
+    struct client *c = arg;
+    if (c->state == CLIENT_READY) {
+        c->ops->events(c, events);
+        return;
+    }
+    if ((events & UV_WRITABLE) != 0) { stream_flush(&c->stream); }
+    if ((events & UV_READABLE) == 0) { return; }
+    struct bytes in;
+    enum err e = stream_read(&c->stream, &in);
+    if (e == E_AGAIN) { return; }
+    if (e != E_OK) {
+        client_close(c, "client unexpected eof");
+        return;
+    }
+    /* The bytes are kept first: a step may end the login, and then the next owner reads on. */
+    if (buf_len(&c->stream.in) == 0) { buf_put_bytes(&c->stream.in, in); }
+    bool more = true;
+    while (more && c->state == CLIENT_LOGIN) {
+        size_t used = 0;
+        more = take_packet(c, buf_view(&c->stream.in), &used);
+        if (c->state == CLIENT_CLOSED) { return; }
+        buf_consume(&c->stream.in, used);
+        buf_release(&c->stream.in);
+    }
+    go_on(c);
+    enum { MOST_EARLY = 65536 };
+    if (c->state == CLIENT_LOGIN && buf_len(&c->stream.in) > MOST_EARLY) {
+        client_close(c, "too much before the login was over");
+    }
+}

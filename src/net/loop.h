@@ -1,0 +1,47 @@
+/*
+ * One thread's event loop: libuv underneath, one clock reading per turn, one heap of deadlines
+ * behind a single timer, one mailbox that other threads post to, and one read buffer that all its
+ * streams share. Everything but loop_post() belongs to the loop's own thread.
+ */
+#pragma once
+
+#include <uv.h>
+
+#include "base/dlist.h"
+#include "base/sync.h"
+#include "net/timer.h"
+
+enum { LOOP_READ_BYTES = 65536 };
+
+struct letter { /* embedded in what is sent; owned by the receiver from loop_post() on */
+    struct dlist node;
+    void (*open)(struct letter *l);
+};
+
+struct loop {
+    uv_loop_t uv;
+    struct timers timers;
+    uv_async_t *async;
+    struct lock mailbox_lock;
+    struct dlist mailbox;
+    uv_prepare_t *prepare;
+    uv_check_t *check;
+    struct dlist deferred; /* letters to self, opened before the next wait for events */
+    uint8_t *scratch;      /* LOOP_READ_BYTES; valid within one callback */
+    unsigned index;        /* of its worker */
+};
+
+void loop_init(struct loop *l);
+/* Runs until loop_stop() is called on it. */
+void loop_run(struct loop *l);
+void loop_stop(struct loop *l);
+/* Closes the loop's own handles, runs what is left, opens what is in the mailbox. */
+void loop_done(struct loop *l);
+/* Monotonic microseconds; one vDSO call. */
+int64_t loop_now(const struct loop *l);
+/* Own thread: open() runs before the loop waits again, in order, without a system call. */
+void loop_defer(struct loop *l, struct letter *letter);
+/* Any thread: open() runs later on the loop's thread, in the order of posting. */
+void loop_post(struct loop *l, struct letter *letter);
+/* Own thread: the letter is not opened; harmless when it was. */
+void loop_unpost(struct loop *l, struct letter *letter);

@@ -1,0 +1,477 @@
+/*
+ * libpq's connecting state machine and query functions, driven by uv_poll. Control thread.
+ *
+ * Three things need care. libpq resolves names with a blocking getaddrinfo(): names are resolved
+ * here first, on libuv's pool, and given as hostaddr. PQconnectPoll() may close its socket and open
+ * another under the same number, so the watcher is closed before each call and made anew after it.
+ * libpq has no connect timeout of its own in this mode: each step has a timer.
+ */
+#include "net/side.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <netdb.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <uv.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+enum side_state { SIDE_RESOLVING, SIDE_CONNECTING, SIDE_IDLE, SIDE_BUSY, SIDE_DEAD, SIDE_CLOSED };
+
+/* Names to addresses; outlives its side when that is closed meanwhile. */
+struct lookup {
+    uv_getaddrinfo_t request;
+    struct side *side; /* NULL: nobody waits any more */
+};
+
+struct side {
+    enum side_state state;
+    uv_timer_t timer; /* of the step under way */
+    uv_poll_t *poll;  /* NULL: nothing is watched */
+    struct lookup *lookup;
+    PGconn *conn;
+    PGresult *result; /* of the query under way: its first error, else its first result */
+    char *host, *port, *dbname, *user, *password;
+    char *sslmode, *sslrootcert, *sslcert, *sslkey;
+    char *options;
+    int64_t connect_us; /* how long connecting may take */
+    void (*opened)(void *arg, const struct fault *why);
+    void (*done)(void *arg, PGresult *result, const struct fault *why);
+    void *arg;
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+static void go_on_connecting(struct side *s);
+static void go_on_querying(struct side *s, bool readable);
+
+/* ---- the watcher */
+
+static void free_poll(uv_handle_t *handle)
+{
+    mem_free(&handle);
+}
+
+static void unwatch(struct side *s)
+{
+    if (s->poll == NULL) { return; }
+    s->poll->data = NULL;
+    uv_close((uv_handle_t *)s->poll, free_poll);
+    s->poll = NULL;
+}
+
+static void on_ready(uv_poll_t *handle, int status, int events)
+{
+    struct side *s = handle->data;
+    if (s == NULL) { return; }
+    if (s->state == SIDE_CONNECTING) {
+        go_on_connecting(s);
+    } else if (s->state == SIDE_BUSY) {
+        go_on_querying(s, status != 0 || (events & UV_READABLE) != 0);
+    }
+}
+
+/* False when the descriptor cannot be watched. */
+static bool watch(struct side *s, int events)
+{
+    if (s->poll == NULL) {
+        int fd = PQsocket(s->conn);
+        if (fd < 0) { return false; }
+        s->poll = mem_new(uv_poll_t);
+        if (uv_poll_init(s->timer.loop, s->poll, fd) != 0) {
+            mem_free(&s->poll); /* never became a handle */
+            return false;
+        }
+        s->poll->data = s;
+    }
+    return uv_poll_start(s->poll, events, on_ready) == 0;
+}
+
+/* ---- failing */
+
+/* "... FATAL:  28P01: text": the state that PQERRORS_VERBOSE puts before the text, or NULL. */
+static const char *find_sqlstate(const char *text)
+{
+    for (const char *at = strstr(text, ":  "); at != NULL; at = strstr(at + 1, ":  ")) {
+        const char *state = at + 3;
+        int n = 0;
+        while (n < 5 && (isdigit((unsigned char)state[n]) || isupper((unsigned char)state[n]))) {
+            n++;
+        }
+        if (n == 5 && state[5] == ':') { return state; }
+    }
+    return NULL;
+}
+
+/* libpq's words without its line breaks and source locations. */
+static void fault_from_conn(const struct side *s, struct fault *why)
+{
+    const char *text = s->conn == NULL ? "out of memory" : PQerrorMessage(s->conn);
+    const char *end = strstr(text, "\nLOCATION:");
+    int len = (int)(end == NULL ? strlen(text) : (size_t)(end - text));
+    while (len > 0 && isspace((unsigned char)text[len - 1])) { len--; }
+    const char *state = find_sqlstate(text);
+    if (state == NULL) {
+        (void)fault_set(why, E_LOST, "%.*s", len, len == 0 ? "" : text);
+        if (len == 0) { (void)fault_set(why, E_LOST, "the connection ended"); }
+        return;
+    }
+    char code[6];
+    memcpy(code, state, 5);
+    code[5] = '\0';
+    (void)fault_state(why, E_SERVER, code, "%.*s%s", (int)(state - text), text,
+                      state + 7 <= text + len ? "" : "?");
+    size_t at = strlen(why->text);
+    int rest = (int)(text + len - (state + 7));
+    if (rest > 0) {
+        (void)snprintf(why->text + at, sizeof why->text - at, "%.*s", rest, state + 7);
+    }
+}
+
+static void drop_conn(struct side *s)
+{
+    unwatch(s); /* before libpq closes the descriptor */
+    PQclear(s->result);
+    s->result = NULL;
+    PQfinish(s->conn);
+    s->conn = NULL;
+}
+
+/* Tells whoever waits; the last thing its caller does, since the callback may close the side. */
+static void fail(struct side *s, const struct fault *why)
+{
+    bool connecting = s->state == SIDE_RESOLVING || s->state == SIDE_CONNECTING;
+    s->state = SIDE_DEAD;
+    (void)uv_timer_stop(&s->timer);
+    drop_conn(s);
+    if (connecting) {
+        s->opened(s->arg, why);
+    } else {
+        s->done(s->arg, NULL, why);
+    }
+}
+
+static void fail_conn(struct side *s)
+{
+    struct fault why = {0};
+    fault_from_conn(s, &why);
+    /* Its last words may be the server's own (57P01), but the connection is gone with them. */
+    if (s->state == SIDE_BUSY) { why.code = E_LOST; }
+    fail(s, &why);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct side *s = timer->data;
+    struct fault why = {0};
+    (void)fault_set(&why, E_TIMEOUT, "no answer from %s:%s in time", s->host, s->port);
+    fail(s, &why);
+}
+
+static void set_timer(struct side *s, int64_t timeout_us)
+{
+    uv_update_time(s->timer.loop);
+    uint64_t ms = (uint64_t)((timeout_us + US_PER_MS - 1) / US_PER_MS);
+    (void)uv_timer_start(&s->timer, on_timer, ms, 0);
+}
+
+/* ---- connecting */
+
+static void ignore_notice(void *arg, const PGresult *notice)
+{
+    (void)arg;
+    (void)notice;
+}
+
+static void start_connecting(struct side *s, const char *hosts, const char *addresses)
+{
+    /* A list of addresses needs a list of names of the same length; one port serves all. */
+    const char *names[] = {
+        "host",     "hostaddr",         "port",    "dbname",          "user",
+        "password", "application_name", "options", "client_encoding", "gssencmode",
+        "sslmode",  "sslrootcert",      "sslcert", "sslkey",          NULL};
+    const char *values[] = {hosts,       addresses,      s->port,    s->dbname, s->user,
+                            s->password, "pgusher",      s->options, "UTF8",    "disable",
+                            s->sslmode,  s->sslrootcert, s->sslcert, s->sslkey, NULL};
+    s->state = SIDE_CONNECTING;
+    s->conn = PQconnectStartParams(names, values, 0);
+    if (s->conn == NULL || PQstatus(s->conn) == CONNECTION_BAD) {
+        fail_conn(s);
+        return;
+    }
+    (void)PQsetErrorVerbosity(s->conn, PQERRORS_VERBOSE); /* SQLSTATE in the text of a refusal */
+    (void)PQsetNoticeReceiver(s->conn, ignore_notice, NULL);
+    if (!watch(s, UV_WRITABLE)) { fail_conn(s); }
+}
+
+static void go_on_connecting(struct side *s)
+{
+    unwatch(s);
+    switch (PQconnectPoll(s->conn)) {
+    case PGRES_POLLING_READING:
+        if (!watch(s, UV_READABLE)) { fail_conn(s); }
+        return;
+    case PGRES_POLLING_WRITING:
+        if (!watch(s, UV_WRITABLE)) { fail_conn(s); }
+        return;
+    case PGRES_POLLING_OK: break;
+    case PGRES_POLLING_FAILED:
+    case PGRES_POLLING_ACTIVE: fail_conn(s); return;
+    }
+    if (PQsetnonblocking(s->conn, 1) != 0) {
+        fail_conn(s);
+        return;
+    }
+    (void)uv_timer_stop(&s->timer);
+    s->state = SIDE_IDLE;
+    s->opened(s->arg, NULL);
+}
+
+static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
+{
+    struct lookup *l = request->data;
+    struct side *s = l->side;
+    mem_free(&l);
+    if (s != NULL) { s->lookup = NULL; }
+    if (s == NULL || s->state != SIDE_RESOLVING) {
+        uv_freeaddrinfo(list);
+        return;
+    }
+    struct buf hosts = {0}, addresses = {0};
+    for (const struct addrinfo *a = list; status == 0 && a != NULL; a = a->ai_next) {
+        char text[NI_MAXHOST];
+        if (getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) !=
+            0) {
+            continue;
+        }
+        const char *comma = buf_len(&hosts) == 0 ? "" : ",";
+        buf_printf(&hosts, "%s%s", comma, s->host);
+        buf_printf(&addresses, "%s%s", comma, text);
+    }
+    uv_freeaddrinfo(list);
+    if (buf_len(&hosts) == 0) {
+        struct fault why = {0};
+        (void)fault_set(&why, E_NOTFOUND, "no address for \"%s\": %s", s->host,
+                        status == 0 ? "empty answer" : uv_strerror(status));
+        fail(s, &why);
+    } else {
+        start_connecting(s, buf_text(&hosts), buf_text(&addresses));
+    }
+    buf_done(&hosts);
+    buf_done(&addresses);
+}
+
+/* A number or a unix folder needs no lookup. Started from the timer, so that no callback comes
+   before side_open() has returned. */
+static void on_start(uv_timer_t *timer)
+{
+    struct side *s = timer->data;
+    set_timer(s, s->connect_us);
+    if (s->host[0] == '/' || s->host[0] == '@') {
+        start_connecting(s, s->host, NULL);
+        return;
+    }
+    struct in6_addr number;
+    if (uv_inet_pton(AF_INET, s->host, &number) == 0 ||
+        uv_inet_pton(AF_INET6, s->host, &number) == 0) {
+        start_connecting(s, s->host, s->host);
+        return;
+    }
+    s->lookup = mem_new(struct lookup);
+    s->lookup->side = s;
+    s->lookup->request.data = s->lookup;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    int e = uv_getaddrinfo(timer->loop, &s->lookup->request, on_lookup, s->host, NULL, &hints);
+    if (e != 0) {
+        struct fault why = {0};
+        mem_free(&s->lookup);
+        (void)fault_set(&why, E_NOTFOUND, "no address for \"%s\": %s", s->host, uv_strerror(e));
+        fail(s, &why);
+    }
+}
+
+static char *copy(const char *text)
+{
+    return text == NULL ? NULL : mem_strdup(text);
+}
+
+struct side *side_open(uv_loop_t *loop, const struct side_target *target, int64_t timeout_us,
+                       void (*opened)(void *arg, const struct fault *why), void *arg)
+{
+    struct side *s = mem_new(struct side);
+    s->host = mem_strdup(target->host);
+    s->port = mem_printf("%d", target->port);
+    s->dbname = copy(target->dbname);
+    s->user = copy(target->user);
+    s->password = copy(target->password);
+    s->sslmode = copy(target->sslmode);
+    s->sslrootcert = copy(target->sslrootcert);
+    s->sslcert = copy(target->sslcert);
+    s->sslkey = copy(target->sslkey);
+    /* Nobody else's schema may stand before pg_catalog in what the control thread runs. */
+    s->options = mem_printf("-c search_path=pg_catalog -c statement_timeout=%lld",
+                            (long long)(target->statement_timeout_us / US_PER_MS));
+    s->opened = opened;
+    s->arg = arg;
+    (void)uv_timer_init(loop, &s->timer);
+    s->timer.data = s;
+    s->connect_us = timeout_us;
+    (void)uv_timer_start(&s->timer, on_start, 0, 0);
+    return s;
+}
+
+/* ---- querying */
+
+/* E_SERVER for the statement's own error; anything else libpq says about the connection is fatal.
+ */
+static bool result_failed(const PGresult *r, struct fault *why)
+{
+    ExecStatusType status = PQresultStatus(r);
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY) {
+        return false;
+    }
+    const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+    const char *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    (void)fault_state(why, E_SERVER, state == NULL ? "XX000" : state, "%s",
+                      text == NULL ? "unexpected kind of result" : text);
+    return true;
+}
+
+static void keep_result(struct side *s, PGresult *r)
+{
+    struct fault why = {0};
+    if (s->result == NULL || (!result_failed(s->result, &why) && result_failed(r, &why))) {
+        PQclear(s->result);
+        s->result = r;
+        return;
+    }
+    PQclear(r);
+}
+
+static void finish_query(struct side *s)
+{
+    struct fault why = {0};
+    PGresult *result = s->result;
+    s->result = NULL;
+    if (PQstatus(s->conn) == CONNECTION_BAD || result == NULL) {
+        PQclear(result);
+        fail_conn(s);
+        return;
+    }
+    (void)uv_timer_stop(&s->timer);
+    (void)uv_poll_stop(s->poll);
+    s->state = SIDE_IDLE;
+    bool failed = result_failed(result, &why);
+    s->done(s->arg, failed ? NULL : result, failed ? &why : NULL);
+    PQclear(result);
+}
+
+static void go_on_querying(struct side *s, bool readable)
+{
+    if (readable && PQconsumeInput(s->conn) == 0) {
+        fail_conn(s);
+        return;
+    }
+    int unsent = PQflush(s->conn);
+    if (unsent < 0) {
+        fail_conn(s);
+        return;
+    }
+    while (PQisBusy(s->conn) == 0) {
+        PGresult *r = PQgetResult(s->conn);
+        if (r == NULL) {
+            finish_query(s);
+            return;
+        }
+        keep_result(s, r);
+    }
+    if (!watch(s, UV_READABLE | (unsent > 0 ? UV_WRITABLE : 0))) { fail_conn(s); }
+}
+
+/* A send that fails is reported from the loop like any other loss: the socket reads as closed. */
+static void on_unsendable(uv_timer_t *timer)
+{
+    fail_conn(timer->data);
+}
+
+void side_query_params(struct side *s, const char *sql, const char *const *params,
+                       unsigned params_count, int64_t timeout_us,
+                       void (*done)(void *arg, PGresult *result, const struct fault *why),
+                       void *arg)
+{
+    assert(s->state == SIDE_IDLE);
+    s->state = SIDE_BUSY;
+    s->done = done;
+    s->arg = arg;
+    int sent = params_count == 0 ? PQsendQuery(s->conn, sql)
+                                 : PQsendQueryParams(s->conn, sql, (int)params_count, NULL, params,
+                                                     NULL, NULL, 0);
+    int unsent = sent == 0 ? -1 : PQflush(s->conn);
+    if (unsent < 0 || !watch(s, UV_READABLE | (unsent > 0 ? UV_WRITABLE : 0))) {
+        (void)uv_timer_start(&s->timer, on_unsendable, 0, 0);
+        return;
+    }
+    set_timer(s, timeout_us);
+}
+
+void side_query(struct side *s, const char *sql, int64_t timeout_us,
+                void (*done)(void *arg, PGresult *result, const struct fault *why), void *arg)
+{
+    side_query_params(s, sql, NULL, 0, timeout_us, done, arg);
+}
+
+bool side_idle(const struct side *s)
+{
+    return s != NULL && s->state == SIDE_IDLE;
+}
+
+/* ---- closing */
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct side *s = handle->data;
+    void (*closed)(void *arg) = s->closed;
+    void *arg = s->closed_arg;
+    mem_free(&s);
+    if (closed != NULL) { closed(arg); }
+}
+
+static void free_text(struct side *s)
+{
+    mem_free(&s->host);
+    mem_free(&s->port);
+    mem_free(&s->dbname);
+    mem_free(&s->user);
+    if (s->password != NULL) { mem_wipe(s->password, strlen(s->password)); }
+    mem_free(&s->password);
+    mem_free(&s->sslmode);
+    mem_free(&s->sslrootcert);
+    mem_free(&s->sslcert);
+    mem_free(&s->sslkey);
+    mem_free(&s->options);
+}
+
+void side_close(struct side **ret, void (*closed)(void *arg), void *arg)
+{
+    struct side *s = *ret;
+    *ret = NULL;
+    if (s == NULL) {
+        if (closed != NULL) { closed(arg); }
+        return;
+    }
+    s->state = SIDE_CLOSED;
+    if (s->lookup != NULL) {
+        s->lookup->side = NULL;
+        (void)uv_cancel((uv_req_t *)&s->lookup->request);
+        s->lookup = NULL;
+    }
+    drop_conn(s);
+    free_text(s);
+    s->closed = closed;
+    s->closed_arg = arg;
+    uv_close((uv_handle_t *)&s->timer, on_closed);
+}

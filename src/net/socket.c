@@ -1,0 +1,233 @@
+/* The socket calls, with every failure turned into words. */
+#include "net/socket.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+static void keep(struct listeners *ls, int fd)
+{
+    ls->fds = mem_grow(ls->fds, ls->count + 1, sizeof(int));
+    ls->fds[ls->count++] = fd;
+}
+
+static enum err listen_on(struct listeners *ls, const struct address *a, const char *what,
+                          int backlog, bool reuseport, struct fault *why)
+{
+    int fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) { return fault_set(why, E_IO, "socket for %s: %s", what, strerror(errno)); }
+    int on = 1;
+    if (a->any.sa_family != AF_UNIX) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        if (reuseport) { (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on); }
+        if (a->any.sa_family == AF_INET6) {
+            (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+        }
+    }
+    if (bind(fd, &a->any, a->len) != 0 || listen(fd, backlog) != 0) {
+        enum err e = fault_set(why, E_IO, "cannot listen on %s: %s", what, strerror(errno));
+        if (errno == EADDRINUSE) {
+            fault_hint(why, "Is another server already using this address?");
+        }
+        (void)close(fd);
+        return e;
+    }
+    keep(ls, fd);
+    return E_OK;
+}
+
+static enum err listen_name(struct listeners *ls, const char *name, int port, int backlog,
+                            bool reuseport, struct fault *why)
+{
+    bool all = strcmp(name, "*") == 0;
+    char service[16], what[300];
+    (void)snprintf(service, sizeof service, "%d", port);
+    (void)snprintf(what, sizeof what, "%s:%d", name, port);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list = NULL;
+    int rc = getaddrinfo(all ? NULL : name, service, &hints, &list);
+    if (rc != 0) {
+        return fault_set(why, E_CONFIG, "cannot resolve listen_addr %s: %s", name,
+                         gai_strerror(rc));
+    }
+    enum err e = E_OK;
+    size_t before = ls->count;
+    for (struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next) {
+        struct address a = {.len = ai->ai_addrlen};
+        memcpy(&a.room, ai->ai_addr, ai->ai_addrlen);
+        enum err one = listen_on(ls, &a, what, backlog, reuseport, why);
+        if (one != E_OK && !all) { e = one; }
+        if (one != E_OK && all) {
+            e = ls->count > before ? E_OK : one;
+        } /* no IPv6 here: IPv4 will do */
+        if (one == E_OK && all) { e = E_OK; }
+    }
+    freeaddrinfo(list);
+    return e;
+}
+
+enum err socket_listen_tcp(struct listeners *ls, const char *addresses, int port, int backlog,
+                           bool reuseport, struct fault *why)
+{
+    char *list = mem_strdup(addresses), *rest = list;
+    enum err e = E_OK;
+    for (char *name; e == E_OK && (name = strsep(&rest, ",")) != NULL;) {
+        name += strspn(name, " \t");
+        name[strcspn(name, " \t")] = '\0';
+        if (name[0] != '\0') { e = listen_name(ls, name, port, backlog, reuseport, why); }
+    }
+    mem_free(&list);
+    return e;
+}
+
+bool address_unix(struct address *a, const char *dir, int port)
+{
+    struct sockaddr_un *un = (struct sockaddr_un *)(void *)&a->room;
+    memset(&a->room, 0, sizeof a->room);
+    un->sun_family = AF_UNIX;
+    int n = snprintf(un->sun_path, sizeof un->sun_path, "%s/.s.PGSQL.%d", dir, port);
+    if (n < 0 || (size_t)n >= sizeof un->sun_path) { return false; }
+    a->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n + 1);
+    if (dir[0] == '@') { /* abstract: a leading zero, no closing one */
+        un->sun_path[0] = '\0';
+        a->len--;
+    }
+    return true;
+}
+
+enum err socket_listen_unix(struct listeners *ls, const char *dir, int port, int mode, int backlog,
+                            struct fault *why)
+{
+    struct address a;
+    if (dir[0] == '\0') { return E_OK; }
+    if (!address_unix(&a, dir, port)) {
+        return fault_set(why, E_CONFIG, "unix_socket_dir %s is too long for a socket path", dir);
+    }
+    const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)&a.room;
+    if (dir[0] != '@') { /* a file left by a dead process goes, a living server's stays */
+        int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (probe >= 0 && connect(probe, &a.any, a.len) == 0) {
+            (void)close(probe);
+            return fault_set(why, E_IO, "unix socket %s is in use by another server", un->sun_path);
+        }
+        if (probe >= 0) { (void)close(probe); }
+        (void)unlink(un->sun_path);
+    }
+    enum err e = listen_on(ls, &a, dir, backlog, false, why);
+    if (e == E_OK && dir[0] != '@') { (void)chmod(un->sun_path, (mode_t)mode); }
+    return e;
+}
+
+void socket_unlink_unix(const char *dir, int port)
+{
+    struct address a;
+    if (dir[0] == '\0' || dir[0] == '@' || !address_unix(&a, dir, port)) { return; }
+    (void)unlink(((const struct sockaddr_un *)(const void *)&a.room)->sun_path);
+}
+
+void listeners_close(struct listeners *ls)
+{
+    for (size_t i = 0; i < ls->count; i++) { (void)close(ls->fds[i]); }
+    mem_free(&ls->fds);
+    ls->count = 0;
+}
+
+enum err socket_accept(int listener, int *ret_fd, struct address *peer)
+{
+    peer->len = sizeof peer->room;
+    int fd = accept4(listener, &peer->any, &peer->len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            return E_LIMIT;
+        }
+        return E_AGAIN; /* nobody, or one who left already */
+    }
+    *ret_fd = fd;
+    return E_OK;
+}
+
+enum err socket_connect(const struct address *to, int *ret_fd)
+{
+    int fd = socket(to->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) { return E_IO; }
+    int rc = connect(fd, &to->any, to->len);
+    if (rc != 0 && errno != EINPROGRESS) {
+        int saved = errno;
+        (void)close(fd);
+        errno = saved;
+        return E_IO;
+    }
+    *ret_fd = fd;
+    return rc == 0 ? E_OK : E_AGAIN;
+}
+
+int socket_error(int fd)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) { return errno; }
+    return error;
+}
+
+bool address_numeric(struct address *a, const char *host, int port)
+{
+    memset(a, 0, sizeof *a);
+    struct sockaddr_in *in = (struct sockaddr_in *)(void *)&a->room;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)&a->room;
+    if (inet_pton(AF_INET, host, &in->sin_addr) == 1) {
+        in->sin_family = AF_INET;
+        a->len = sizeof *in;
+    } else if (inet_pton(AF_INET6, host, &in6->sin6_addr) == 1) {
+        in6->sin6_family = AF_INET6;
+        a->len = sizeof *in6;
+    } else {
+        return false;
+    }
+    address_set_port(a, port);
+    return true;
+}
+
+void address_set_port(struct address *a, int port)
+{
+    if (a->any.sa_family == AF_INET) {
+        ((struct sockaddr_in *)(void *)&a->room)->sin_port = htons((uint16_t)port);
+    } else if (a->any.sa_family == AF_INET6) {
+        ((struct sockaddr_in6 *)(void *)&a->room)->sin6_port = htons((uint16_t)port);
+    }
+}
+
+void address_text(const struct address *a, char *host, size_t host_size, int *port)
+{
+    const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&a->room;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)&a->room;
+    *port = 0;
+    if (a->any.sa_family == AF_INET &&
+        inet_ntop(AF_INET, &in->sin_addr, host, (socklen_t)host_size)) {
+        *port = ntohs(in->sin_port);
+    } else if (a->any.sa_family == AF_INET6 &&
+               inet_ntop(AF_INET6, &in6->sin6_addr, host, (socklen_t)host_size)) {
+        *port = ntohs(in6->sin6_port);
+    } else {
+        (void)snprintf(host, host_size, "unix");
+    }
+}
+
+void socket_tune(int fd, bool keepalive)
+{
+    int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
+                     sizeof on); /* fails on unix sockets: fine */
+    if (keepalive) { (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on); }
+}

@@ -1,0 +1,48 @@
+/* Sockets: listening, accepting, connecting. All fds are non-blocking and close-on-exec. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "base/fault.h"
+
+struct address {
+    union {
+        struct sockaddr any;
+        struct sockaddr_storage room;
+    };
+    socklen_t len;
+};
+
+/* Listening sockets; fds is grown by mem_grow, its owner closes them. */
+struct listeners {
+    int *fds;
+    size_t count;
+};
+/* addresses: comma list of names and numbers, "*" for all; empty: none. */
+MUST_USE enum err socket_listen_tcp(struct listeners *ls, const char *addresses, int port,
+                                    int backlog, bool reuseport, struct fault *why);
+/* dir: a folder, or "@name" for the abstract namespace; empty: none. The file is DIR/.s.PGSQL.PORT.
+ */
+MUST_USE enum err socket_listen_unix(struct listeners *ls, const char *dir, int port, int mode,
+                                     int backlog, struct fault *why);
+/* Removes the socket file that socket_listen_unix() made. */
+void socket_unlink_unix(const char *dir, int port);
+void listeners_close(struct listeners *ls);
+
+/* E_AGAIN when nobody is waiting; E_LIMIT when out of file descriptors. */
+MUST_USE enum err socket_accept(int listener, int *ret_fd, struct address *peer);
+/* Starts a connection: E_OK at once, or E_AGAIN: writable when it is decided; then socket_error().
+ */
+MUST_USE enum err socket_connect(const struct address *to, int *ret_fd);
+/* What SO_ERROR says: 0 or an errno. */
+int socket_error(int fd);
+/* A unix socket's address; false when the path does not fit. */
+bool address_unix(struct address *a, const char *dir, int port);
+/* A numeric IP address; false when it is a name. */
+bool address_numeric(struct address *a, const char *host, int port);
+void address_set_port(struct address *a, int port);
+/* "10.0.0.1", "::1", "unix"; port 0 for unix. */
+void address_text(const struct address *a, char *host, size_t host_size, int *port);
+/* TCP_NODELAY and keepalive, where the socket has them. */
+void socket_tune(int fd, bool keepalive);

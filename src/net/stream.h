@@ -1,0 +1,62 @@
+/*
+ * A non-blocking socket with what is not yet parsed and what is not yet written. Reading lands in
+ * the loop's shared buffer and only what is left over is kept, so an idle stream holds no memory.
+ * Small writes gather until stream_flush(); large ones go out at once, together with what was
+ * gathered.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "net/watch.h"
+
+enum {
+    STREAM_DIRECT = 4096,       /* a run this long is written from where it is */
+    STREAM_HIGH_WATER = 131072, /* stop reading the peer when this much waits to be written */
+};
+
+struct stream {
+    int fd; /* -1: closed */
+    struct loop *loop;
+    struct watch *watch;
+    void (*ready)(void *arg, int events);
+    void *arg;
+    struct buf in;  /* read, not yet consumed */
+    struct buf out; /* gathered or unwritten */
+    enum err state; /* E_OK, or why nothing more can be written or read: E_EOF, E_IO */
+    bool blocked;   /* the socket took less than offered: waiting for it */
+    bool paused;    /* not reading, on purpose */
+    uint64_t bytes_in, bytes_out;
+};
+
+/* Takes the fd. Starts reading. */
+void stream_open(struct stream *s, struct loop *l, int fd, void (*ready)(void *arg, int events),
+                 void *arg);
+/* Stops watching, keeps fd and bytes: for a move to another loop. */
+void stream_detach(struct stream *s);
+void stream_attach(struct stream *s, struct loop *l, void (*ready)(void *arg, int events),
+                   void *arg);
+void stream_close(struct stream *s);
+static inline bool stream_is_open(const struct stream *s)
+{
+    return s->fd >= 0;
+}
+
+/*
+ * One recv. *ret views everything unconsumed: it points into the loop's scratch buffer or into
+ * s->in, and is valid until the next call on this stream or the end of the callback. Errors:
+ * E_AGAIN nothing there; E_EOF; E_IO.
+ */
+MUST_USE enum err stream_read(struct stream *s, struct bytes *ret);
+/* After stream_read(): the first `used` bytes are done with; the rest is kept. */
+void stream_used(struct stream *s, struct bytes view, size_t used);
+/* Stop or resume reading (back-pressure). */
+void stream_pause(struct stream *s, bool pause);
+
+/* Gathers, or writes now if it is long. Failures show in s->state. */
+void stream_put(struct stream *s, struct bytes run);
+/* One write of what was gathered. */
+void stream_flush(struct stream *s);
+static inline size_t stream_unwritten(const struct stream *s)
+{
+    return buf_len(&s->out);
+}

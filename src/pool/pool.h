@@ -1,0 +1,59 @@
+/*
+ * The servers of one account on one node. The limit is global over all workers and exact; whoever
+ * asked first is served first, whichever worker it is on; an idle server of the own worker is
+ * preferred when nobody waits. One lock, held for list and integer work.
+ */
+#pragma once
+
+#include "pool/registry.h"
+
+struct pool;
+
+enum ticket_state { TICKET_NONE, TICKET_WAITING, TICKET_COMING };
+
+struct ticket { /* one request for a server; embedded in who asks */
+    struct dlist node;
+    struct letter letter;
+    enum ticket_state state;
+    struct pool *pool;
+    struct loop *loop;
+    void (*granted)(struct ticket *t); /* on t->loop: t->server, or NULL and why */
+    struct server *server;
+    struct fault why;
+    int64_t since_us;
+};
+
+struct pool *pool_new(struct account *a, struct node *node, struct loop **loops,
+                      unsigned loops_count);
+void pool_free(struct pool **p);
+struct account *pool_account(const struct pool *p);
+struct node *pool_node(const struct pool *p);
+
+/*
+ * E_OK: t->server is the caller's. E_AGAIN: granted() comes. The deadline is the caller's:
+ * pool_leave() ends the wait.
+ */
+MUST_USE enum err pool_checkout(struct pool *p, struct ticket *t, struct loop *l, int64_t now_us);
+/* Stops waiting; a server on its way goes back. */
+void pool_leave(struct ticket *t);
+/* The server is in order: to the next who waits, or to rest. Clears the caller's pointer. */
+void pool_checkin(struct server **s);
+/* The server is not in order and is closed. reason: for the log. */
+void pool_discard(struct server **s, const char *reason);
+/* The server was left in disorder: it is put in order, then checked in, else closed. */
+void pool_recover(struct server **s, bool cancel, bool reset);
+
+/* ---- upkeep, on the loop that watches them */
+void pool_tidy(struct pool *p, struct loop *l, int64_t now_us); /* idle and old servers close */
+/* After RESUME, or when a limit grew: serve who waits. Any loop of the workers. */
+void pool_pump(struct pool *p, struct loop *l);
+/* RECONNECT, PAUSE, retirement: idle servers close now, lent ones at their release. */
+void pool_recycle(struct pool *p, struct loop *l);
+
+struct pool_counts {
+    unsigned total, idle, active, login, cleaning, waiting, used;
+    int64_t oldest_wait_us; /* since when the first one waits; 0: nobody */
+};
+void pool_counts(struct pool *p, struct pool_counts *ret);
+/* Under the pool's lock: short, no I/O; fields of a server change on its own loop. */
+void pool_each_server(struct pool *p, void (*visit)(struct server *s, void *arg), void *arg);

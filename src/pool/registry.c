@@ -1,0 +1,371 @@
+/* The tables of databases and accounts. */
+#include "pool/registry.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "pool/pool.h"
+
+struct registry {
+    struct lock lock;
+    struct config *config;
+    struct userlist *userlist;
+    struct dlist
+        databases;        /* retired ones too: clients may still be on their way to the new ones */
+    struct hmap accounts; /* of databases in force */
+    struct loop **loops;
+    unsigned loops_count;
+    uint32_t last_id;
+};
+
+struct registry *registry_new(struct loop **loops, unsigned loops_count)
+{
+    struct registry *r = mem_new(struct registry);
+    lock_init(&r->lock, RANK_REGISTRY);
+    dlist_init(&r->databases);
+    r->loops = loops;
+    r->loops_count = loops_count;
+    return r;
+}
+
+static void free_account(struct account *a)
+{
+    for (size_t i = 0; i < a->database->topology->count; i++) { pool_free(&a->pools[i]); }
+    mem_free(&a->pools);
+    hmap_each (link, &a->profiles) {
+        struct profile *p = container_of(link, struct profile, link);
+        hmap_remove(&a->profiles, link);
+        varset_unref(&p->startup);
+        mem_free(&p->parameters.ptr);
+        mem_free(&p);
+    }
+    hmap_done(&a->profiles);
+    identity_unref(&a->identity);
+    userlist_unref(&a->userlist);
+    lock_done(&a->profiles_lock);
+    mem_free(&a->user);
+    mem_free(&a->server_user);
+    mem_free(&a);
+}
+
+static void free_database(struct database *db)
+{
+    struct dlist *node;
+    while ((node = dlist_pop_front(&db->accounts)) != NULL) {
+        free_account(container_of(node, struct account, node));
+    }
+    topology_free(&db->topology);
+    recency_free(&db->recency);
+    catalog_unref(&db->catalog);
+    lock_done(&db->catalog_lock);
+    config_unref((struct config **)(uintptr_t)&db->config);
+    mem_free(&db->name);
+    mem_free(&db);
+}
+
+void registry_free(struct registry **pr)
+{
+    struct registry *r = *pr;
+    if (r == NULL) { return; }
+    *pr = NULL;
+    struct dlist *node;
+    hmap_done(&r->accounts);
+    while ((node = dlist_pop_front(&r->databases)) != NULL) {
+        free_database(container_of(node, struct database, node));
+    }
+    config_unref(&r->config);
+    userlist_unref(&r->userlist);
+    lock_done(&r->lock);
+    mem_free(&r);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return (a == NULL || b == NULL) ? a == b : strcmp(a, b) == 0;
+}
+
+/* Would a server connection or a decision made under the one be wrong under the other? */
+static bool same_settings(const struct config *a, const struct config *b)
+{
+    if (a->settings_count != b->settings_count || a->rules_count != b->rules_count) {
+        return false;
+    }
+    for (size_t i = 0; i < a->settings_count; i++) {
+        const struct setting_config *x = &a->settings[i], *y = &b->settings[i];
+        if (!same_text(x->name, y->name) || !same_text(x->value, y->value) ||
+            x->required != y->required || !same_text(x->database, y->database) ||
+            !same_text(x->user, y->user)) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < a->rules_count; i++) {
+        const struct rule_config *x = &a->rules[i], *y = &b->rules[i];
+        if (!same_text(x->name, y->name) || x->ttl_us != y->ttl_us || x->mode != y->mode ||
+            x->rls != y->rls || x->tables_count != y->tables_count ||
+            x->empty_results != y->empty_results) {
+            return false;
+        }
+        for (size_t k = 0; k < x->tables_count; k++) {
+            if (!same_text(x->tables[k], y->tables[k])) { return false; }
+        }
+    }
+    return true;
+}
+
+static bool same_line(const struct database_config *a, const struct database_config *b)
+{
+    if (a->hosts_count != b->hosts_count) { return false; }
+    for (size_t i = 0; i < a->hosts_count; i++) {
+        if (!same_text(a->hosts[i].host, b->hosts[i].host) ||
+            a->hosts[i].port != b->hosts[i].port) {
+            return false;
+        }
+    }
+    return same_text(a->dbname, b->dbname) && same_text(a->user, b->user) &&
+           same_text(a->password, b->password) && same_text(a->connect_query, b->connect_query) &&
+           same_text(a->client_encoding, b->client_encoding) &&
+           same_text(a->datestyle, b->datestyle) && same_text(a->timezone, b->timezone) &&
+           same_text(a->application_name, b->application_name) &&
+           same_text(a->monitor_user, b->monitor_user) && a->pool_size == b->pool_size &&
+           a->replica_pool_size == b->replica_pool_size && a->pool_mode == b->pool_mode &&
+           a->read_write_split == b->read_write_split && a->cache == b->cache &&
+           a->read_consistency == b->read_consistency &&
+           a->server_lifetime_us == b->server_lifetime_us &&
+           a->query_wait_timeout_us == b->query_wait_timeout_us;
+}
+
+/* The options that a database copies or that its pools were made from. */
+static bool same_options(const struct options *a, const struct options *b)
+{
+    return a->pool_mode == b->pool_mode && a->default_pool_size == b->default_pool_size &&
+           a->read_write_split == b->read_write_split && a->cache == b->cache &&
+           a->read_consistency == b->read_consistency &&
+           a->replica_max_lag_us == b->replica_max_lag_us &&
+           a->server_lifetime_us == b->server_lifetime_us &&
+           a->server_idle_timeout_us == b->server_idle_timeout_us &&
+           a->server_connect_timeout_us == b->server_connect_timeout_us &&
+           a->max_prepared_statements == b->max_prepared_statements &&
+           a->max_inspect_bytes == b->max_inspect_bytes &&
+           same_text(a->monitor_user, b->monitor_user) &&
+           same_text(a->server_reset_query, b->server_reset_query) &&
+           a->cancel_wait_timeout_us == b->cancel_wait_timeout_us;
+}
+
+static struct database *make_database(struct registry *r, const struct database_config *line,
+                                      const char *name)
+{
+    const struct options *o = &r->config->o;
+    struct database *db = mem_new(struct database);
+    db->name = mem_strdup(name);
+    db->config = config_ref(r->config);
+    db->line = line;
+    db->topology = topology_new(line);
+    db->recency = recency_new();
+    db->id = ++r->last_id;
+    db->split = line->read_write_split >= 0 ? line->read_write_split == 1 : o->read_write_split;
+    db->cache = line->cache >= 0 ? (enum cache_mode)line->cache : o->cache;
+    db->consistency = line->read_consistency >= 0 ? (enum consistency)line->read_consistency
+                                                  : o->read_consistency;
+    db->mode = line->pool_mode >= 0 ? (enum pool_mode)line->pool_mode : o->pool_mode;
+    db->max_lag_us = o->replica_max_lag_us;
+    lock_init(&db->catalog_lock, RANK_LEAF);
+    dlist_init(&db->accounts);
+    dlist_push_back(&r->databases, &db->node);
+    return db;
+}
+
+static struct database *find_database(struct registry *r, const char *name)
+{
+    dlist_each (node, &r->databases) {
+        struct database *db = container_of(node, struct database, node);
+        if (!atomic_load(&db->retired) && strcmp(db->name, name) == 0) { return db; }
+    }
+    return NULL;
+}
+
+static void retire(struct registry *r, struct database *db)
+{
+    atomic_store(&db->retired, true);
+    dlist_each (node, &db->accounts) {
+        struct account *a = container_of(node, struct account, node);
+        hmap_remove(&r->accounts, &a->link);
+    }
+}
+
+void registry_configure(struct registry *r, struct config *cfg, struct userlist *users)
+{
+    lock_take(&r->lock);
+    struct config *old = r->config;
+    struct userlist *old_users = r->userlist;
+    r->config = config_ref(cfg);
+    r->userlist = userlist_ref(users);
+    dlist_each (node, &r->databases) {
+        struct database *db = container_of(node, struct database, node);
+        const struct database_config *line = config_database(cfg, db->name);
+        if (line == NULL) { line = config_database(cfg, "*"); }
+        /* Secrets may have changed in any way: accounts are made anew with the new list. */
+        if (!atomic_load(&db->retired) &&
+            (line == NULL || !same_line(db->line, line) || !same_settings(db->config, cfg) ||
+             !same_options(&db->config->o, &cfg->o) || old_users != users)) {
+            retire(r, db);
+        }
+    }
+    for (size_t i = 0; i < cfg->databases_count; i++) {
+        const struct database_config *line = &cfg->databases[i];
+        if (strcmp(line->name, "*") != 0 && find_database(r, line->name) == NULL) {
+            (void)make_database(r, line, line->name);
+        }
+    }
+    lock_drop(&r->lock);
+    config_unref(&old);
+    userlist_unref(&old_users);
+}
+
+struct config *registry_config(struct registry *r)
+{
+    lock_take(&r->lock);
+    struct config *cfg = config_ref(r->config);
+    lock_drop(&r->lock);
+    return cfg;
+}
+
+struct userlist *registry_userlist(struct registry *r)
+{
+    lock_take(&r->lock);
+    struct userlist *l = userlist_ref(r->userlist);
+    lock_drop(&r->lock);
+    return l;
+}
+
+struct database *registry_database(struct registry *r, const char *name)
+{
+    lock_take(&r->lock);
+    struct database *db = find_database(r, name);
+    const struct database_config *any = config_database(r->config, "*");
+    if (db == NULL && any != NULL) { db = make_database(r, any, name); }
+    lock_drop(&r->lock);
+    return db;
+}
+
+static struct account *make_account(struct registry *r, struct database *db, const char *user,
+                                    struct bytes key)
+{
+    struct account *a = mem_zeroed(sizeof *a + key.len);
+    memcpy(a->key, key.ptr, key.len);
+    a->database = db;
+    a->user = mem_strdup(user);
+    a->server_user = mem_strdup(db->line->user != NULL ? db->line->user : user);
+    a->password = db->line->password;
+    a->userlist = userlist_ref(r->userlist);
+    a->secret = userlist_find(a->userlist, a->server_user);
+    a->identity = identity_compile(db->config, db->name, user);
+    const struct user_config *uc = config_user(db->config, user);
+    a->mode = uc != NULL && uc->pool_mode >= 0 ? (enum pool_mode)uc->pool_mode : db->mode;
+    lock_init(&a->profiles_lock, RANK_LEAF);
+    a->pools = mem_array(struct pool *, db->topology->count);
+    for (size_t i = 0; i < db->topology->count; i++) {
+        a->pools[i] = pool_new(a, &db->topology->nodes[i], r->loops, r->loops_count);
+    }
+    dlist_push_back(&db->accounts, &a->node);
+    if (!atomic_load(&db->retired)) {
+        hmap_insert(&r->accounts, &a->link, bytes_of(a->key, key.len));
+    }
+    return a;
+}
+
+struct account *registry_account(struct registry *r, struct database *db, const char *user)
+{
+    struct buf key = {0};
+    buf_put_str(&key, db->name);
+    buf_put(&key, user, strlen(user));
+    lock_take(&r->lock);
+    struct hlink *link = hmap_find(&r->accounts, buf_view(&key));
+    struct account *a = link == NULL ? NULL : container_of(link, struct account, link);
+    if (a == NULL || a->database != db) {
+        a = NULL;
+        dlist_each (node, &db->accounts) /* of a retired one: not in the table */
+        {
+            struct account *other = container_of(node, struct account, node);
+            if (strcmp(other->user, user) == 0) { a = other; }
+        }
+        if (a == NULL) { a = make_account(r, db, user, buf_view(&key)); }
+    }
+    lock_drop(&r->lock);
+    buf_done(&key);
+    return a;
+}
+
+void registry_each_database(struct registry *r, void (*visit)(struct database *db, void *arg),
+                            void *arg)
+{
+    lock_take(&r->lock);
+    dlist_each (node, &r->databases) { visit(container_of(node, struct database, node), arg); }
+    lock_drop(&r->lock);
+}
+
+struct account_visit {
+    void (*visit)(struct account *a, void *arg);
+    void *arg;
+};
+
+static void visit_accounts(struct database *db, void *arg)
+{
+    struct account_visit *v = arg;
+    dlist_each (node, &db->accounts) { v->visit(container_of(node, struct account, node), v->arg); }
+}
+
+void registry_each_account(struct registry *r, void (*visit)(struct account *a, void *arg),
+                           void *arg)
+{
+    struct account_visit v = {visit, arg};
+    registry_each_database(r, visit_accounts, &v);
+}
+
+struct catalog *database_catalog(struct database *db)
+{
+    lock_take(&db->catalog_lock);
+    struct catalog *c = db->catalog == NULL ? NULL : catalog_ref(db->catalog);
+    lock_drop(&db->catalog_lock);
+    return c;
+}
+
+void database_publish_catalog(struct database *db, struct catalog *c)
+{
+    lock_take(&db->catalog_lock);
+    struct catalog *old = db->catalog;
+    db->catalog = c;
+    lock_drop(&db->catalog_lock);
+    atomic_fetch_add(&db->catalog_turn, 1);
+    catalog_unref(&old);
+}
+
+struct bytes account_profile(struct account *a, const struct varset *startup)
+{
+    struct bytes parameters = {0};
+    lock_take(&a->profiles_lock);
+    struct hlink *link = hmap_find(&a->profiles, bytes_of(&startup, sizeof(startup)));
+    if (link != NULL) { parameters = container_of(link, struct profile, link)->parameters; }
+    lock_drop(&a->profiles_lock);
+    return parameters;
+}
+
+void account_keep_profile(struct account *a, const struct varset *startup, struct bytes parameters)
+{
+    enum { MOST = 1000 }; /* each login chooses its own: bounded */
+    struct profile *p = mem_new(struct profile);
+    p->startup = varset_ref(startup);
+    uint8_t *copy = mem_zeroed(parameters.len);
+    memcpy(copy, parameters.ptr, parameters.len);
+    p->parameters = bytes_of(copy, parameters.len);
+    struct bytes key = bytes_of(&p->startup, sizeof(p->startup));
+    lock_take(&a->profiles_lock);
+    bool keep = a->profiles.count < MOST && hmap_find(&a->profiles, key) == NULL;
+    if (keep) { hmap_insert(&a->profiles, &p->link, key); }
+    lock_drop(&a->profiles_lock);
+    if (!keep) {
+        varset_unref(&p->startup);
+        mem_free(&copy);
+        mem_free(&p);
+    }
+}

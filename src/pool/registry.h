@@ -1,0 +1,97 @@
+/*
+ * What exists: databases, their accounts (a database and a user), each account's pools, one per
+ * node. Made at first use, kept until the process ends; a reload retires what changed. One lock,
+ * held for look-ups only.
+ */
+#pragma once
+
+#include "auth/userlist.h"
+#include "base/hmap.h"
+#include "base/sync.h"
+#include "catalog/catalog.h"
+#include "config/config.h"
+#include "pool/stats.h"
+#include "route/node.h"
+#include "route/recency.h"
+#include "server/server.h"
+#include "settings/identity.h"
+
+/* What a login with certain startup settings is told: made by the first such login on a real
+ * server. */
+struct profile {
+    struct hlink link;
+    const struct varset *startup; /* the key, by its address */
+    struct bytes parameters;      /* ParameterStatus messages */
+};
+
+struct database {
+    struct dlist node; /* in the registry */
+    char *name;
+    const struct config *config; /* one reference */
+    const struct database_config *line;
+    struct topology *topology;
+    struct recency *recency;
+    uint32_t id; /* of this definition; in cache version keys */
+    bool split;
+    enum cache_mode cache;
+    enum consistency consistency;
+    enum pool_mode mode;
+    int64_t max_lag_us;
+    _Atomic bool retired; /* a reload replaced it: clients move on at their next transaction */
+    _Atomic bool paused, disabled;
+    _Atomic int clients;
+    struct lock catalog_lock;
+    struct catalog *catalog;       /* under the lock */
+    _Atomic uint64_t catalog_turn; /* grows with each publication */
+    struct dlist accounts;
+};
+
+struct account {
+    struct dlist node; /* in its database */
+    struct hlink link; /* in the registry, by "database\0user" */
+    struct database *database;
+    char *user;        /* the client's */
+    char *server_user; /* towards the server */
+    const char *password;
+    struct userlist *userlist; /* one reference: secret points into it */
+    const struct user_secret *secret;
+    enum pool_mode mode;
+    struct pool **pools;       /* one per node of the topology */
+    struct identity *identity; /* NULL when no [settings] row applies */
+    struct lock profiles_lock;
+    struct hmap profiles;
+    struct stats stats;
+    char key[];
+};
+
+struct registry;
+
+/* loops: the workers' loops, for the pools' lists of idle servers. Borrowed. */
+struct registry *registry_new(struct loop **loops, unsigned loops_count);
+void registry_free(struct registry **r);
+/*
+ * The configuration in force: databases whose definition changed are retired, their replacements
+ * made. Control thread, or before the workers run.
+ */
+void registry_configure(struct registry *r, struct config *cfg, struct userlist *users);
+struct config *registry_config(struct registry *r);     /* one reference for the caller */
+struct userlist *registry_userlist(struct registry *r); /* one reference for the caller */
+
+/* NULL when there is no such database and no "*" line. */
+struct database *registry_database(struct registry *r, const char *name);
+/* Never NULL. */
+struct account *registry_account(struct registry *r, struct database *db, const char *user);
+/* Walks under the lock: short, no I/O. */
+void registry_each_database(struct registry *r, void (*visit)(struct database *db, void *arg),
+                            void *arg);
+void registry_each_account(struct registry *r, void (*visit)(struct account *a, void *arg),
+                           void *arg);
+
+/* The catalog for judging, one reference; NULL: not known. */
+struct catalog *database_catalog(struct database *db);
+/* Takes the reference. Control thread. */
+void database_publish_catalog(struct database *db, struct catalog *c);
+
+/* The welcome for a startup set, or NULL: validate on a server first, then keep it. */
+struct bytes account_profile(struct account *a, const struct varset *startup);
+void account_keep_profile(struct account *a, const struct varset *startup, struct bytes parameters);

@@ -1,0 +1,171 @@
+/* The lists and the single block that a finished statement lives in. */
+#include "query/facts.h"
+
+#include <stdatomic.h>
+
+#include "base/mem.h"
+
+/* How far back a repeated name is looked for: keeps a hostile list of names linear. */
+enum { REPEAT_WINDOW = 64 };
+
+static bool same(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+void facts_add_name(struct name_list *list, const char *schema, const char *name)
+{
+    if (schema != NULL && schema[0] == '\0') { schema = NULL; }
+    uint32_t from = list->count > REPEAT_WINDOW ? list->count - REPEAT_WINDOW : 0;
+    for (uint32_t i = from; i < list->count; i++) {
+        if (same(list->items[i].name, name) && same(list->items[i].schema, schema)) { return; }
+    }
+    if (list->count == list->cap) {
+        list->cap = list->cap == 0 ? 8 : list->cap * 2;
+        list->items = mem_grow(list->items, list->cap, sizeof list->items[0]);
+    }
+    list->items[list->count++] = (struct stmt_name){.schema = schema, .name = name};
+}
+
+void facts_add_setting(struct facts *f, struct stmt_setting setting)
+{
+    struct setting_list *list = &f->settings;
+    if (list->count == list->cap) {
+        list->cap = list->cap == 0 ? 4 : list->cap * 2;
+        list->items = mem_grow(list->items, list->cap, sizeof list->items[0]);
+    }
+    list->items[list->count++] = setting;
+}
+
+const char *facts_lower(struct facts *f, const char *text)
+{
+    char *copy = arena_strdup(&f->arena, text);
+    for (char *c = copy; *c != '\0'; c++) {
+        if (*c >= 'A' && *c <= 'Z') { *c = (char)(*c - 'A' + 'a'); }
+    }
+    return copy;
+}
+
+struct holder {
+    atomic_uint refs;
+    size_t size;
+    struct statement statement;
+};
+
+static struct holder *holder_of(const struct statement *s)
+{
+    return (struct holder *)(void *)((char *)(uintptr_t)s - offsetof(struct holder, statement));
+}
+
+static size_t text_size(const char *text)
+{
+    return text == NULL ? 0 : strlen(text) + 1;
+}
+
+static size_t names_size(const struct name_list *list)
+{
+    size_t size = list->count * sizeof list->items[0];
+    for (uint32_t i = 0; i < list->count; i++) {
+        size += text_size(list->items[i].schema) + text_size(list->items[i].name);
+    }
+    return size;
+}
+
+static size_t settings_size(const struct setting_list *list)
+{
+    size_t size = list->count * sizeof list->items[0];
+    for (uint32_t i = 0; i < list->count; i++) {
+        size += text_size(list->items[i].name) + text_size(list->items[i].value);
+    }
+    return size;
+}
+
+/* The rest of the block: arrays from the front, where they are aligned, text from the back. */
+struct space {
+    char *front, *back;
+};
+
+static const char *put_text(struct space *at, const char *text)
+{
+    if (text == NULL) { return NULL; }
+    size_t size = strlen(text) + 1;
+    at->back -= size;
+    return memcpy(at->back, text, size);
+}
+
+static const struct stmt_name *put_names(struct space *at, const struct name_list *list)
+{
+    struct stmt_name *to = (struct stmt_name *)(void *)at->front;
+    at->front += list->count * sizeof *to;
+    for (uint32_t i = 0; i < list->count; i++) {
+        to[i].schema = put_text(at, list->items[i].schema);
+        to[i].name = put_text(at, list->items[i].name);
+    }
+    return to;
+}
+
+static const struct stmt_setting *put_settings(struct space *at, const struct setting_list *list)
+{
+    struct stmt_setting *to = (struct stmt_setting *)(void *)at->front;
+    at->front += list->count * sizeof *to;
+    for (uint32_t i = 0; i < list->count; i++) {
+        to[i] = list->items[i];
+        to[i].name = put_text(at, list->items[i].name);
+        to[i].value = put_text(at, list->items[i].value);
+    }
+    return to;
+}
+
+struct statement *facts_finish(struct facts *f)
+{
+    size_t size = sizeof(struct holder) + names_size(&f->reads) + names_size(&f->writes) +
+                  names_size(&f->functions) + settings_size(&f->settings) + text_size(f->name) +
+                  f->error.len;
+    struct holder *h = mem_zeroed(size);
+    struct space at = {.front = (char *)(h + 1), .back = (char *)h + size};
+    atomic_init(&h->refs, 1);
+    h->size = size;
+    struct statement *s = &h->statement;
+    s->kind = f->kind;
+    s->count = f->count;
+    s->flags = f->flags;
+    s->pins = f->pins;
+    s->reads_count = f->reads.count;
+    s->reads = put_names(&at, &f->reads);
+    s->writes_count = f->writes.count;
+    s->writes = put_names(&at, &f->writes);
+    s->functions_count = f->functions.count;
+    s->functions = put_names(&at, &f->functions);
+    s->settings_count = f->settings.count;
+    s->settings = put_settings(&at, &f->settings);
+    s->name = put_text(&at, f->name);
+    at.back -= f->error.len;
+    if (f->error.len > 0) { memcpy(at.back, f->error.ptr, f->error.len); }
+    s->error = bytes_of(at.back, f->error.len);
+
+    mem_free(&f->reads.items);
+    mem_free(&f->writes.items);
+    mem_free(&f->functions.items);
+    mem_free(&f->settings.items);
+    arena_done(&f->arena);
+    return s;
+}
+
+size_t statement_size(const struct statement *s)
+{
+    return holder_of(s)->size;
+}
+
+struct statement *statement_ref(struct statement *s)
+{
+    atomic_fetch_add_explicit(&holder_of(s)->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+void statement_unref(struct statement **s)
+{
+    if (*s == NULL) { return; }
+    struct holder *h = holder_of(*s);
+    *s = NULL;
+    if (atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) == 1) { mem_free(&h); }
+}

@@ -1,0 +1,39 @@
+/*
+ * A statement in the making: lists that grow while the tree is walked, whose strings point into the
+ * tree or the arena, copied into one block at the end. Private to query/.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "query/statement.h"
+
+struct name_list {
+    struct stmt_name *items;
+    uint32_t count, cap;
+};
+
+struct setting_list {
+    struct stmt_setting *items;
+    uint32_t count, cap;
+};
+
+struct facts {
+    struct arena arena; /* strings that the tree does not hold */
+    enum stmt_kind kind;
+    uint32_t count, flags, pins;
+    struct name_list reads, writes, functions;
+    struct setting_list settings;
+    const char *name;
+    struct bytes error;
+};
+
+/* Adds a name unless it is among the latest ones; an empty schema is none. */
+void facts_add_name(struct name_list *list, const char *schema, const char *name);
+void facts_add_setting(struct facts *f, struct stmt_setting setting);
+/* A copy of the text in lower case, as PostgreSQL compares settings' names: ASCII only. */
+const char *facts_lower(struct facts *f, const char *text);
+/* The statement in one block; the facts are freed. */
+struct statement *facts_finish(struct facts *f);
+
+/* What a statement takes, for the memo's books. */
+size_t statement_size(const struct statement *s);

@@ -1,0 +1,295 @@
+/*
+ * A scanner for the plain subset of SQL: words, numbers, '...' without a backslash, "...",
+ * operators, parameters and comments, in one statement that begins with SELECT, INSERT, UPDATE,
+ * DELETE, WITH or VALUES. It follows PostgreSQL's scan.l where both take a text, and declines where
+ * following would need care. What facts depend on is kept or declined:
+ *
+ *   string constants   left out, but for words that move in time (STMT_TIME_LITERAL)
+ *   numbers            left out, but two kinds are kept apart, since the grammar takes only one of
+ *                      them in places: those that fit in 31 bits, and the others
+ *   set_config, current_setting, float   decline: their arguments are facts, or decide on an error
+ *   a backslash, E'', B'', X'', N'', U&, $$, several statements, odd bytes   decline
+ *
+ * White space and comments become one space: they separate tokens and mean nothing else, except
+ * between two strings, which declines.
+ */
+#include "query/shape.h"
+
+#include "query/words.h"
+
+enum class {
+    C_ODD = 0, /* declines */
+    C_SPACE,
+    C_LETTER, /* begins a word */
+    C_DIGIT,
+    C_OPERATOR, /* may be part of an operator */
+    C_SELF,     /* a token of its own */
+    C_QUOTE,
+    C_IDENT_QUOTE,
+    C_DOLLAR,
+    C_DOT,
+    C_SEMICOLON,
+};
+
+static const uint8_t classes[256] = {
+    [' '] = C_SPACE,         ['\t'] = C_SPACE,         ['\n'] = C_SPACE,         ['\r'] = C_SPACE,
+    ['\f'] = C_SPACE,        ['a' ... 'z'] = C_LETTER, ['A' ... 'Z'] = C_LETTER, ['_'] = C_LETTER,
+    ['0' ... '9'] = C_DIGIT, ['+'] = C_OPERATOR,       ['-'] = C_OPERATOR,       ['*'] = C_OPERATOR,
+    ['/'] = C_OPERATOR,      ['<'] = C_OPERATOR,       ['>'] = C_OPERATOR,       ['='] = C_OPERATOR,
+    ['~'] = C_OPERATOR,      ['!'] = C_OPERATOR,       ['@'] = C_OPERATOR,       ['#'] = C_OPERATOR,
+    ['%'] = C_OPERATOR,      ['^'] = C_OPERATOR,       ['&'] = C_OPERATOR,       ['|'] = C_OPERATOR,
+    ['`'] = C_OPERATOR,      ['?'] = C_OPERATOR,       ['('] = C_SELF,           [')'] = C_SELF,
+    ['['] = C_SELF,          [']'] = C_SELF,           [','] = C_SELF,           [':'] = C_SELF,
+    ['\''] = C_QUOTE,        ['"'] = C_IDENT_QUOTE,    ['$'] = C_DOLLAR,         ['.'] = C_DOT,
+    [';'] = C_SEMICOLON,
+};
+
+/* What stands for a literal. No such byte is taken outside quotes. */
+enum { MARK_STRING = 1, MARK_INTEGER, MARK_NUMBER };
+
+struct scan {
+    const uint8_t *at, *end;
+    uint8_t *to;
+    bool after_string; /* the last token was a string: another one would continue it */
+};
+
+static inline uint8_t peek(const struct scan *s, size_t ahead)
+{
+    return (size_t)(s->end - s->at) > ahead ? s->at[ahead] : 0;
+}
+
+static inline enum class class_at(const struct scan *s, size_t ahead) {
+    return classes[peek(s, ahead)];
+}
+
+/* After a number or parameter: a word or another number here would be junk to the parser. */
+static bool joins_a_word(enum class c)
+{
+    return c == C_LETTER || c == C_DIGIT || c == C_DOLLAR || c == C_ODD || c == C_DOT;
+}
+
+static void keep(struct scan *s, size_t len)
+{
+    memcpy(s->to, s->at, len);
+    s->to += len;
+    s->at += len;
+}
+
+static bool scan_word(struct scan *s)
+{
+    static const char *const declined[] = {"set_config", "current_setting", "float"};
+    size_t len = 1;
+    while (true) {
+        enum class c = class_at(s, len);
+        if (c != C_LETTER && c != C_DIGIT && c != C_DOLLAR) { break; }
+        len++;
+    }
+    enum class next = class_at(s, len);
+    if (next == C_QUOTE || next == C_IDENT_QUOTE) { return false; }
+    /* U&'...' */
+    if (len == 1 && peek(s, 1) == '&') { return false; }
+    if (len == 5 || len == 10 || len == 15) {
+        for (size_t i = 0; i < sizeof declined / sizeof declined[0]; i++) {
+            if (word_is(bytes_of(s->at, len), declined[i])) { return false; }
+        }
+    }
+    keep(s, len);
+    return true;
+}
+
+/* Does a number of digits fit in 31 bits? Those of ten digits are compared as text. */
+static bool fits_integer(const uint8_t *digits, size_t len)
+{
+    while (len > 1 && digits[0] == '0') {
+        digits++;
+        len--;
+    }
+    return len < 10 || (len == 10 && memcmp(digits, "2147483647", 10) <= 0);
+}
+
+static bool scan_number(struct scan *s)
+{
+    size_t len = 1;
+    while (class_at(s, len) == C_DIGIT) { len++; }
+    uint8_t mark = fits_integer(s->at, len) ? MARK_INTEGER : MARK_NUMBER;
+    if (peek(s, len) == '.' && class_at(s, len + 1) == C_DIGIT) {
+        mark = MARK_NUMBER;
+        for (len += 2; class_at(s, len) == C_DIGIT;) { len++; }
+    }
+    /* C_ODD is also what peek() says at the end. */
+    bool ended = s->at + len == s->end;
+    enum class next = class_at(s, len);
+    if (!ended && (joins_a_word(next) || next == C_QUOTE || next == C_IDENT_QUOTE)) {
+        return false;
+    }
+    *s->to++ = mark;
+    s->at += len;
+    return true;
+}
+
+/* From a quote to its end, doubled ones inside; 0 when there is none, or something odd is inside.
+ */
+static size_t quoted_length(const struct scan *s, uint8_t quote)
+{
+    size_t left = (size_t)(s->end - s->at);
+    for (size_t i = 1; i < left; i++) {
+        uint8_t c = s->at[i];
+        if (c == '\\' || c == '\0') { return 0; }
+        if (c != quote) { continue; }
+        if (i + 1 < left && s->at[i + 1] == quote) {
+            i++;
+            continue;
+        }
+        return i + 1;
+    }
+    return 0;
+}
+
+static bool scan_string(struct scan *s)
+{
+    size_t len = quoted_length(s, '\'');
+    if (len == 0 || s->after_string) { return false; }
+    if (word_moves_in_time(bytes_of(s->at + 1, len - 2))) {
+        keep(s, len);
+    } else {
+        *s->to++ = MARK_STRING;
+        s->at += len;
+    }
+    s->after_string = true;
+    return true;
+}
+
+static bool scan_quoted_word(struct scan *s)
+{
+    size_t len = quoted_length(s, '"');
+    if (len == 0) { return false; }
+    struct bytes word = bytes_of(s->at + 1, len - 2);
+    if (word_is(word, "set_config") || word_is(word, "current_setting")) { return false; }
+    keep(s, len);
+    return true;
+}
+
+static bool scan_param(struct scan *s)
+{
+    size_t len = 1;
+    while (class_at(s, len) == C_DIGIT) { len++; }
+    bool ended = s->at + len == s->end;
+    if (len == 1 || (!ended && joins_a_word(class_at(s, len)))) { return false; }
+    if (class_at(s, len) == C_QUOTE || class_at(s, len) == C_IDENT_QUOTE) { return false; }
+    keep(s, len);
+    return true;
+}
+
+static bool at_comment(const struct scan *s)
+{
+    uint8_t first = peek(s, 0), second = peek(s, 1);
+    return (first == '-' && second == '-') || (first == '/' && second == '*');
+}
+
+/* A backslash is a fact of its own (STMT_BACKSLASH), wherever it is. */
+static bool is_declined_in_comment(uint8_t c)
+{
+    return c == '\0' || c == '\\';
+}
+
+/* Comments nest, and end at a line's end or at their last star and slash. */
+static bool skip_comment(struct scan *s)
+{
+    if (peek(s, 0) == '-') {
+        while (s->at < s->end && *s->at != '\n' && *s->at != '\r') {
+            if (is_declined_in_comment(*s->at)) { return false; }
+            s->at++;
+        }
+        return true;
+    }
+    unsigned depth = 0;
+    while (s->at < s->end) {
+        uint8_t first = peek(s, 0), second = peek(s, 1);
+        if (is_declined_in_comment(first)) { return false; }
+        if (first == '/' && second == '*') {
+            depth++;
+            s->at += 2;
+        } else if (first == '*' && second == '/') {
+            depth--;
+            s->at += 2;
+            if (depth == 0) { return true; }
+        } else {
+            s->at++;
+        }
+    }
+    return false;
+}
+
+/* True when nothing odd was met; the position is then at a token or the end. */
+static bool skip_space(struct scan *s)
+{
+    while (s->at < s->end) {
+        if (class_at(s, 0) == C_SPACE) {
+            s->at++;
+        } else if (!at_comment(s)) {
+            return true;
+        } else if (!skip_comment(s)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool starts_plainly(const struct scan *s)
+{
+    static const char *const words[] = {"select", "insert", "update", "delete", "with", "values"};
+    size_t len = 0;
+    while (class_at(s, len) == C_LETTER) { len++; }
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (word_is(bytes_of(s->at, len), words[i])) { return true; }
+    }
+    return false;
+}
+
+/* One token, whose first byte is not space. */
+static bool scan_token(struct scan *s)
+{
+    enum class c = class_at(s, 0);
+    if (c == C_QUOTE) { return scan_string(s); }
+    s->after_string = false;
+    switch (c) {
+    case C_LETTER: return scan_word(s);
+    case C_DIGIT: return scan_number(s);
+    case C_OPERATOR:
+    case C_SELF: keep(s, 1); return true;
+    case C_DOT:
+        if (class_at(s, 1) == C_DIGIT || peek(s, 1) == '.') { return false; }
+        keep(s, 1);
+        return true;
+    case C_IDENT_QUOTE: return scan_quoted_word(s);
+    case C_DOLLAR: return scan_param(s);
+    case C_ODD:
+    case C_SPACE:
+    case C_QUOTE:
+    case C_SEMICOLON: break;
+    }
+    return false;
+}
+
+bool shape_scan(struct bytes text, struct buf *out)
+{
+    /* No token's shape is longer than the token. */
+    struct scan s = {
+        .at = text.ptr, .end = text.ptr + text.len, .to = buf_reserve(out, text.len + 1)};
+    if (text.len == 0 || !skip_space(&s) || !starts_plainly(&s)) { return false; }
+    while (s.at < s.end) {
+        if (class_at(&s, 0) == C_SPACE || at_comment(&s)) {
+            if (!skip_space(&s)) { return false; }
+            if (s.at < s.end && *s.at != ';') { *s.to++ = ' '; }
+            continue;
+        }
+        if (*s.at == ';') {
+            s.at++;
+            if (!skip_space(&s) || s.at < s.end) { return false; }
+            break;
+        }
+        if (!scan_token(&s)) { return false; }
+    }
+    out->end = (size_t)(s.to - out->data);
+    return true;
+}

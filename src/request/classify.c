@@ -1,0 +1,211 @@
+/*
+ * Classify: what do the unit's statements do? By memory of text and shape, else by the parser;
+ * judged in the light of the catalog. Then the guard: may this client run it?
+ */
+#include "base/mem.h"
+#include "pgwire/frame.h"
+#include "request/request.h"
+
+static void free_judgement(void *judgement)
+{
+    mem_free(&judgement);
+}
+
+struct known *desk_known(struct desk *d, struct database *db)
+{
+    struct known *k;
+    struct hlink *link = hmap_find(&d->known, bytes_of(&db->id, sizeof db->id));
+    if (link != NULL) {
+        k = container_of(link, struct known, link);
+    } else {
+        enum { ENTRIES = 20000, BYTES = 16 << 20 };
+        k = mem_new(struct known);
+        k->id = db->id;
+        k->memo = memo_new(ENTRIES, BYTES, (size_t)db->config->o.max_inspect_bytes, free_judgement);
+        hmap_insert(&d->known, &k->link, bytes_of(&k->id, sizeof k->id));
+    }
+    uint64_t turn = atomic_load_explicit(&db->catalog_turn, memory_order_acquire);
+    if (!k->fresh || turn != k->turn) {
+        catalog_unref(&k->catalog);
+        k->catalog = database_catalog(db);
+        k->turn = turn;
+        k->fresh = true;
+    }
+    return k;
+}
+
+/* Entries keep a judgement per catalog; the version 0 stands for "none loaded". */
+static const struct judgement *judge(const struct known *k, struct memo_entry *e)
+{
+    uint64_t version = k->catalog == NULL ? 0 : catalog_version(k->catalog);
+    if (e->judgement == NULL || e->judgement_version != version) {
+        if (e->judgement == NULL) { e->judgement = mem_new(struct judgement); }
+        catalog_judge(k->catalog, e->statement, e->judgement);
+        e->judgement_version = version;
+    }
+    return e->judgement;
+}
+
+static void add_writes(struct facts *f, const struct judgement *j)
+{
+    f->writes_all = f->writes_all || j->writes_all;
+    for (unsigned i = 0; i < j->writes_count; i++) {
+        if (f->writes_count == JUDGE_DEPS) {
+            f->writes_all = true;
+            return;
+        }
+        f->writes[f->writes_count++] = j->writes[i];
+    }
+}
+
+/* Bound parameters as the guard wants to see them: text, or unknown. */
+struct bound {
+    const struct bind_msg *bind;
+    struct buf text;
+};
+
+static const char *bound_param(void *arg, int n)
+{
+    struct bound *b = arg;
+    if (b->bind == NULL || n < 1 || n > b->bind->params_count) { return NULL; }
+    if (extended_bind_format(b->bind, (unsigned)n - 1) != 0) { return NULL; }
+    bool null;
+    struct bytes v = extended_bind_param(b->bind, (unsigned)n - 1, &null);
+    if (null) { return NULL; }
+    buf_clear(&b->text);
+    buf_put_bytes(&b->text, v);
+    return buf_text(&b->text);
+}
+
+static enum err add_text(struct request *r, struct known *k, struct bytes text,
+                         const struct bind_msg *bind, struct fault *why)
+{
+    struct facts *f = &r->facts;
+    struct memo_entry *e = memo_find(k->memo, text);
+    const struct statement *s = e->statement;
+    const struct judgement *j = judge(k, e);
+    f->count++;
+    if (f->count == 1) {
+        f->only = statement_ref(e->statement);
+        f->judged = *j;
+    } else {
+        statement_unref(&f->only);
+    }
+    f->flags |= s->flags;
+    f->pins |= s->pins | (j->taints ? PIN_UNKNOWN : 0);
+    f->replica = f->replica && j->replica;
+    f->fusible = f->fusible && (s->flags & STMT_FUSIBLE) != 0;
+    f->unknown = f->unknown || s->kind == STMT_UNKNOWN;
+    add_writes(f, j);
+    if (r->client->account->identity == NULL) { return E_OK; }
+    struct bound bound = {.bind = bind};
+    enum err err = identity_guard(r->client->account->identity, s, text, bound_param, &bound, why);
+    buf_done(&bound.text);
+    return err;
+}
+
+const struct prepared *pending_statement(const struct request *r, const char *name)
+{
+    const struct server *s = r->server;
+    for (uint32_t i = s == NULL ? 0 : s->expects.count; i > 0; i--) {
+        const struct expect *x = expects_at(&s->expects, i - 1);
+        if (x->name == NULL || strcmp(x->name, name) != 0) { continue; }
+        return x->kind == EXPECT_FAKE && x->fake == '3' ? NULL : x->prepared;
+    }
+    return client_statement(r->client, name);
+}
+
+struct bytes unit_text(const struct request *r)
+{
+    const struct unit *u = &r->unit;
+    if (u->kind != UNIT_BATCH || !u->has_bind) { return u->text; }
+    if (u->has_parse && strcmp(u->parse.name, u->bind.statement) == 0) { return u->parse.text; }
+    const struct prepared *p = pending_statement(r, u->bind.statement);
+    return p == NULL ? (struct bytes){0} : p->text;
+}
+
+/* The texts a batch parses or binds. A statement parsed earlier in the same batch is found there.
+ */
+static enum err add_batch(struct request *r, struct known *k, struct fault *why)
+{
+    struct {
+        const char *name;
+        struct bytes text;
+    } parsed[UNIT_NAMES];
+    unsigned parsed_count = 0;
+    struct unit *u = &r->unit;
+    enum err e = E_OK;
+    for (size_t at = 0; at < u->raw.len && e == E_OK;) {
+        struct frame f;
+        struct bytes rest = bytes_skip(u->raw, at);
+        if (frame_peek(rest, &f) != E_OK) { return E_PROTOCOL; }
+        struct bytes body = frame_body(rest, f);
+        struct parse_msg parse;
+        struct bind_msg bind;
+        if (f.type == 'P' && extended_read_parse(body, &parse) == E_OK) {
+            if (parsed_count < UNIT_NAMES) {
+                parsed[parsed_count].name = parse.name;
+                parsed[parsed_count++].text = parse.text;
+            } else {
+                r->facts.unknown = true;
+            }
+            if (u->executes == 0) { e = add_text(r, k, parse.text, NULL, why); }
+        } else if (f.type == 'B' && extended_read_bind(body, &bind) == E_OK) {
+            struct bytes text = {0};
+            for (unsigned i = parsed_count; i > 0 && text.ptr == NULL; i--) {
+                if (strcmp(parsed[i - 1].name, bind.statement) == 0) { text = parsed[i - 1].text; }
+            }
+            if (text.ptr == NULL) {
+                const struct prepared *p = pending_statement(r, bind.statement);
+                if (p != NULL) { text = p->text; }
+            }
+            if (text.ptr == NULL) {
+                r->facts.unknown = true; /* the server will say that it does not exist */
+            } else {
+                e = add_text(r, k, text, &bind, why);
+            }
+        }
+        at += f.size;
+    }
+    /* An Execute of a portal bound earlier may do anything that its statement does. */
+    if (u->executes > 0 && !u->has_bind) { r->facts.unknown = true; }
+    u->text = unit_text(r);
+    return e;
+}
+
+/* Too long to be read: a Bind's statement is known by its name, a Query stays unknown. */
+static enum err add_long(struct request *r, struct known *k, struct fault *why)
+{
+    if (r->unit.type == 'B') {
+        const struct prepared *p = pending_statement(r, r->unit.statement);
+        if (p != NULL) { return add_text(r, k, p->text, NULL, why); }
+    }
+    r->facts.unknown = true;
+    if (r->unit.type == 'Q' && r->client->account->identity != NULL) {
+        (void)fault_state(why, E_DENIED, "42501", "statement is too long to be checked");
+        fault_hint(why, "This database has protected settings: pass long values as parameters.");
+        return E_DENIED;
+    }
+    if (r->unit.type == 'Q') { r->facts.pins |= PIN_UNKNOWN; }
+    return E_OK;
+}
+
+enum move step_classify(struct request *r)
+{
+    struct facts *f = &r->facts;
+    struct known *k = desk_known(r->desk, r->client->account->database);
+    struct fault why;
+    enum err e = E_OK;
+    statement_unref(&f->only);
+    *f = (struct facts){.replica = true, .fusible = true};
+    switch (r->unit.kind) {
+    case UNIT_QUERY: e = add_text(r, k, r->unit.text, NULL, &why); break;
+    case UNIT_BATCH: e = add_batch(r, k, &why); break;
+    case UNIT_FUNCTION: f->unknown = true; break;
+    case UNIT_STREAM: e = add_long(r, k, &why); break;
+    }
+    if (e != E_OK) { return request_fail(r, &why); }
+    if (f->unknown) { f->writes_all = true; }
+    if (f->unknown || r->unit.cut || f->count == 0) { f->replica = f->fusible = false; }
+    return virtual_answer(r) ? MOVE_DONE : MOVE_ON;
+}

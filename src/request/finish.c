@@ -1,0 +1,148 @@
+/*
+ * Finish: what the transaction changed takes effect; the server goes back to its pool as soon as
+ * nothing ties it to the client. And the other ends: the server dies, the client leaves.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pgwire/compose.h"
+#include "request/request.h"
+
+static void settle_settings(struct client *c, bool kept)
+{
+    const struct varset **from = kept ? &c->in_tx : &c->wanted;
+    const struct varset **to = kept ? &c->wanted : &c->in_tx;
+    if (*from == *to) { return; }
+    varset_unref(to);
+    *to = varset_ref(*from);
+}
+
+static void end_transaction(struct request *r, bool committed)
+{
+    struct client *c = r->client;
+    struct stats *st = &c->account->stats;
+    settle_settings(c, committed);
+    stats_add(&st->xacts, 1);
+    stats_add(&st->xact_us, (uint64_t)(clock_now_us() - r->attached_us));
+    r->bumped = false;
+    /* In a pipeline, writes of what is still under way are among them: then they stay. */
+    if (r->server == NULL || r->server->expects.count == 0) {
+        r->writes_all = false;
+        r->writes_count = 0;
+    }
+}
+
+static void pin(struct request *r)
+{
+    struct client *c = r->client;
+    if (r->pins == 0) { return; }
+    if (c->pins == 0) { c->pinned_us = clock_now_us(); }
+    c->pins |= r->pins;
+    r->pins = 0;
+}
+
+/* DISCARD ALL: the session is as at its start, on the server and here. DEALLOCATE ALL, or one of
+   them somewhere in a text of several: at least the statements are gone. */
+static void discard_all(struct request *r, bool all)
+{
+    struct client *c = r->client;
+    if (all) {
+        c->pins = c->account->mode == POOL_SESSION ? PIN_SESSION : 0;
+        r->pins = 0;
+    }
+    client_forget_statements(c);
+    server_forget_statements(r->server);
+}
+
+void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_back)
+{
+    struct client *c = r->client;
+    c->status = status;
+    if (!failed) {
+        const struct statement *s = r->facts.only;
+        if (r->resets && (s == NULL || s->kind != STMT_RESET_ALL)) {
+            discard_all(r, s != NULL && s->kind == STMT_DISCARD_ALL);
+        }
+        pin(r);
+    }
+    r->pins = 0;
+    r->resets = false;
+    if (status == 'I') { end_transaction(r, !failed && !rolled_back); }
+}
+
+void finish_release(struct request *r)
+{
+    struct client *c = r->client;
+    stats_add(&c->account->stats.sent, 0);
+    buf_clear(&r->again);
+    r->tries = 0;
+    r->on_replica = r->primary_only = false;
+    pool_checkin(&r->server);
+}
+
+/*
+ * In a transaction, what was done is lost, and the client must not go on as if it were not: it is
+ * told 08006, then 25P02 until it ends the transaction. Outside, the session lives on.
+ */
+void finish_lost(struct request *r, const struct fault *why)
+{
+    struct client *c = r->client;
+    const struct log_who who = client_who(c);
+    bool in_transaction = c->status != 'I';
+    bool pinned = c->pins != 0;
+    log_warn(&who, "event=server_lost reason=\"%s\" in_transaction=%d", why->text, in_transaction);
+    store_finish(r, false);
+    if (r->server != NULL) { pool_discard(&r->server, "server conn crashed?"); }
+    if (r->writes_all || r->writes_count > 0) { (void)store_bump(r); } /* it may have committed */
+    if (r->bumping) {
+        cache_bump_forget(r->desk->cache, &r->bump);
+        r->bumping = false;
+    }
+    r->on_replica = false;
+    if (pinned) { /* the state it relied on is gone with the server */
+        client_fail(c, why);
+        return;
+    }
+    end_transaction(r, false);
+    bool batch = r->batch_open || r->left > 0;
+    compose_fault(&c->stream.out, "ERROR", why);
+    c->lost = in_transaction;
+    c->status = in_transaction ? 'E' : 'I';
+    r->batch_open = r->settings_sent = false;
+    r->left_drops = r->left > 0;
+    if (batch) {
+        c->skip_to_sync = true;
+    } else {
+        compose_ready(&c->stream.out, c->status);
+    }
+    stream_flush(&c->stream);
+}
+
+/* The client leaves: what it left running is cancelled and rolled back, what it left set is reset.
+ */
+void finish_abandon(struct client *c)
+{
+    struct request *r = c->request;
+    if (r == NULL) { return; }
+    request_unwait(r);
+    pool_leave(&r->ticket);
+    if (r->ticket.server != NULL) { pool_checkin(&r->ticket.server); }
+    if (r->bumping) { cache_bump_forget(r->desk->cache, &r->bump); }
+    if (r->filling && !r->broken) {
+        cache_drop(r->desk->cache, &r->cache, false);
+    } else if (r->cache.state != NULL) {
+        cache_drop(r->desk->cache, &r->cache, false);
+    }
+    struct server *s = r->server;
+    if (s != NULL) {
+        enum { UNDOABLE = PIN_LOAD | PIN_UNKNOWN };
+        uint32_t pins = c->pins | r->pins;
+        if (r->writes_all || r->writes_count > 0) { (void)store_bump(r); }
+        if (r->bumping) { cache_bump_forget(r->desk->cache, &r->bump); }
+        r->server = NULL;
+        if ((pins & UNDOABLE) != 0) { s->close_needed = true; }
+        pool_recover(&s, s->expects.count > 0, pins != 0);
+    }
+    c->request = NULL;
+    request_free(r);
+}

@@ -1,0 +1,424 @@
+/*
+ * Relay: the server's bytes to the client. Runs of messages that go through as they are leave in
+ * one write; what is owed to nobody is cut out; what is owed by nobody is put in. Long rows are
+ * passed on as they come: no message is waited for unless its content matters here.
+ */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "pgwire/compose.h"
+#include "pgwire/frame.h"
+#include "pgwire/response.h"
+#include "request/request.h"
+
+enum { RELAY_WHOLE_MOST = 16 << 20 }; /* a message whose content matters is waited for up to this */
+
+struct relay {
+    struct request *r;
+    struct server *s;
+    struct bytes in;
+    size_t from, at; /* in[from..at) is to go to the client */
+    bool stop;       /* ReadyForQuery is held back until the cache knows */
+    bool lost;
+    bool refused; /* lost by our own doing: asking again would end the same */
+    struct fault why;
+};
+
+static void pass(struct relay *y)
+{
+    if (y->at > y->from) {
+        struct client *c = y->r->client;
+        stream_put(&c->stream, bytes_of(y->in.ptr + y->from, y->at - y->from));
+        stats_add(&c->account->stats.sent, y->at - y->from);
+        y->r->answered = true;
+        y->from = y->at;
+    }
+}
+
+/* The next `size` bytes go to nobody. */
+static void cut(struct relay *y, size_t size)
+{
+    pass(y);
+    y->at += size;
+    y->from = y->at;
+}
+
+/* Names take effect, made-up answers go out, while nothing of the server's is due before them. */
+static void settle_names(struct relay *y, struct expect *e)
+{
+    if (e->name != NULL) {
+        bool closes = e->kind == EXPECT_CLOSE || (e->kind == EXPECT_FAKE && e->fake == '3');
+        client_name_statement(y->r->client, e->name, closes ? NULL : e->prepared);
+    }
+    expect_done(e);
+}
+
+static void put_fakes(struct relay *y)
+{
+    struct expect *x;
+    while ((x = expects_head(&y->s->expects)) != NULL && x->kind == EXPECT_FAKE) {
+        struct expect e = expects_pop(&y->s->expects);
+        pass(y);
+        compose_bare(&y->r->client->stream.out, e.fake);
+        settle_names(y, &e);
+    }
+}
+
+static void complete_head(struct relay *y)
+{
+    struct expect e = expects_pop(&y->s->expects);
+    settle_names(y, &e);
+}
+
+/* After an error in a batch the server skips what follows up to the Sync. */
+static void skip_to_sync(struct relay *y)
+{
+    struct expect *x;
+    while ((x = expects_head(&y->s->expects)) != NULL && x->kind != EXPECT_SYNC) {
+        struct expect e = expects_pop(&y->s->expects);
+        if (e.kind == EXPECT_PARSE && e.prepared != NULL) {
+            server_parsed(y->s, e.prepared, false);
+            if (y->s->unnamed == e.prepared) { prepared_unref(&y->s->unnamed); }
+        }
+        if (e.kind == EXPECT_CLOSE && e.owner == OWNER_NOBODY) { y->s->close_needed = true; }
+        expect_done(&e);
+    }
+}
+
+static bool is_completed_by(const struct expect *x, uint8_t type)
+{
+    switch (x->kind) {
+    case EXPECT_QUERY:
+    case EXPECT_SYNC:
+    case EXPECT_FUNCTION: return type == 'Z';
+    case EXPECT_PARSE: return type == '1';
+    case EXPECT_BIND: return type == '2';
+    case EXPECT_CLOSE: return type == '3';
+    case EXPECT_DESCRIBE: return type == 'T' || type == 'n';
+    case EXPECT_EXECUTE: return type == 'C' || type == 'I' || type == 's';
+    default: return false;
+    }
+}
+
+/* A setting or BEGIN of ours failed: the client's request was not run and will not be. */
+static void fail_prelude(struct relay *y, struct bytes body)
+{
+    struct error_msg m;
+    y->lost = y->refused = true;
+    if (response_read_error(body, &m) != E_OK) { m = (struct error_msg){0}; }
+    (void)fault_state(&y->why, E_SERVER, m.sqlstate == NULL ? "08006" : m.sqlstate, "%s",
+                      m.message == NULL ? "session settings were refused" : m.message);
+    fault_hint(&y->why, "pgusher could not give this session its settings.");
+}
+
+/* A read that met a standby's refusal or a server that is going away may be asked again. */
+static bool may_ask_again(const struct relay *y, const struct error_msg *m)
+{
+    const struct request *r = y->r;
+    if (buf_len(&r->again) == 0 || r->answered || y->at > y->from || m->sqlstate == NULL) {
+        return false;
+    }
+    return (r->on_replica &&
+            (strcmp(m->sqlstate, "25006") == 0 || strcmp(m->sqlstate, "40001") == 0)) ||
+           strcmp(m->sqlstate, "57P01") == 0 || strcmp(m->sqlstate, "57P02") == 0 ||
+           strcmp(m->sqlstate, "57P03") == 0;
+}
+
+/* true: pass it on. */
+static bool take_error(struct relay *y, struct bytes body)
+{
+    struct request *r = y->r;
+    struct expect *x = expects_head(&y->s->expects);
+    struct error_msg m;
+    server_saw_error(y->s);
+    r->broken = r->broken || r->filling;
+    if (response_read_error(body, &m) != E_OK) { m = (struct error_msg){0}; }
+    if (x == NULL || may_ask_again(y, &m)) { /* nothing was asked: it says good-bye */
+        y->lost = true;
+        (void)fault_state(&y->why, E_LOST, "08006", "server closed the connection: %s",
+                          m.message == NULL ? "" : m.message);
+        if (r->on_replica && m.sqlstate != NULL && strcmp(m.sqlstate, "25006") == 0) {
+            route_node_demoted(y->s->target->node);
+        }
+        return false;
+    }
+    if (m.sqlstate != NULL && strcmp(m.sqlstate, "25006") == 0 && !r->on_replica) {
+        route_node_demoted(y->s->target->node); /* it was the primary */
+    }
+    bool ours = x->owner == OWNER_NOBODY && x->prepared == NULL &&
+                (x->kind == EXPECT_PARSE || x->kind == EXPECT_BIND || x->kind == EXPECT_EXECUTE);
+    if (ours) {
+        fail_prelude(y, body);
+        return false;
+    }
+    y->s->copy_in = false;
+    if (x->kind != EXPECT_QUERY && x->kind != EXPECT_FUNCTION && x->kind != EXPECT_SYNC) {
+        skip_to_sync(y);
+    }
+    return true;
+}
+
+static bool is_free(const struct relay *y)
+{
+    const struct request *r = y->r;
+    const struct server *s = y->s;
+    return s->expects.count == 0 && s->status == 'I' && !r->batch_open && !s->copy_in &&
+           r->left == 0 && r->client->pins == 0 && s->left == 0 && r->step == STEP_READ;
+}
+
+/* Outside a transaction an error undoes a plain statement whole; a text of several, CALL and DO may
+   have committed before it. */
+static bool undone_by_error(const struct request *r)
+{
+    const struct statement *s = r->facts.only;
+    return r->client->status == 'I' && s != NULL &&
+           (s->kind == STMT_SELECT || s->kind == STMT_MODIFY || s->kind == STMT_COPY_FROM);
+}
+
+static bool take_ready(struct relay *y, struct bytes body, enum expect_owner owner)
+{
+    struct request *r = y->r;
+    struct server *s = y->s;
+    uint8_t status;
+    if (response_read_ready(body, &status) != E_OK) {
+        y->lost = true;
+        (void)fault_set(&y->why, E_PROTOCOL, "malformed ReadyForQuery");
+        return false;
+    }
+    bool failed = s->failed, rolled_back = s->rolled_back;
+    bool mine = owner == OWNER_CLIENT;
+    if (mine && status == 'I' && !rolled_back && !(failed && undone_by_error(r))) {
+        if (store_bump(r) == E_AGAIN) {
+            y->stop = true;
+            return false;
+        }
+    }
+    server_saw_ready(s, status);
+    s->copy_in = false;
+    complete_head(y);
+    put_fakes(y);
+    if (!mine) {
+        r->settings_sent = false;
+        r->resume = true;
+        if (failed) {
+            y->lost = y->refused = true;
+            (void)fault_set(&y->why, E_SERVER, "session settings were refused");
+        }
+        return false;
+    }
+    if (r->filling) { store_finish(r, !failed && !r->broken && status == 'I'); }
+    stats_add(&r->client->account->stats.query_us, (uint64_t)(clock_now_us() - s->requested_us));
+    finish_ready(r, status, failed, rolled_back);
+    r->resume = true;
+    return true;
+}
+
+/* A whole message. true: it goes to the client. */
+static bool take_message(struct relay *y, uint8_t type, struct bytes message)
+{
+    struct server *s = y->s;
+    struct request *r = y->r;
+    struct expect *x = expects_head(&s->expects);
+    struct bytes body = bytes_skip(message, FRAME_HEADER);
+    bool mine = x == NULL || x->owner == OWNER_CLIENT;
+    const char *tag;
+    switch (type) {
+    case 'E': return take_error(y, body);
+    case 'S': r->broken = r->broken || r->filling; return server_keep_param(s, body) && mine;
+    case 'N':
+    case 'A': r->broken = r->broken || (r->filling && mine); return mine || type == 'A';
+    case 'C':
+        if (response_read_complete(body, &tag) == E_OK) { server_saw_tag(s, tag); }
+        break;
+    case 'G':
+    case 'W':
+        s->copy_in = true;
+        if (x != NULL && x->kind == EXPECT_EXECUTE) { r->batch_open = true; }
+        expects_drop_syncs_after_head(&s->expects);
+        r->broken = r->broken || r->filling;
+        return mine;
+    case 'H':
+    case 'c': r->broken = r->broken || r->filling; return mine;
+    case 't':
+    case 'V': return mine;
+    default: break;
+    }
+    if (x == NULL) {
+        y->lost = true;
+        (void)fault_set(&y->why, E_PROTOCOL, "unexpected message of type %c from the server", type);
+        return false;
+    }
+    if (type == 'Z') {
+        if (!is_completed_by(x, 'Z')) {
+            y->lost = true;
+            (void)fault_set(&y->why, E_PROTOCOL, "unexpected ReadyForQuery from the server");
+            return false;
+        }
+        return take_ready(y, body, (enum expect_owner)x->owner);
+    }
+    if (mine && (type == 'T' || type == 'C')) { store_capture(r, type, message); }
+    if (mine && (type == 'I' || type == 's' || type == 'n')) {
+        r->broken = r->broken || r->filling;
+    }
+    if (is_completed_by(x, type)) { complete_head(y); }
+    return mine;
+}
+
+/* Rows: their bytes are of no interest here. true: go on. */
+static void take_row(struct relay *y, struct frame f)
+{
+    struct server *s = y->s;
+    const struct expect *x = expects_head(&s->expects);
+    size_t here = y->in.len - y->at < f.size ? y->in.len - y->at : f.size;
+    bool mine = x == NULL || x->owner == OWNER_CLIENT;
+    s->left = f.size - (uint32_t)here;
+    y->r->row_drops = !mine;
+    if (!mine) {
+        cut(y, here);
+        return;
+    }
+    if (y->r->filling) {
+        if (f.type == 'D') {
+            store_capture(y->r, 'D', bytes_of(y->in.ptr + y->at, here));
+        } else {
+            y->r->broken = true;
+        }
+    }
+    y->at += here;
+}
+
+static void take_rest_of_row(struct relay *y)
+{
+    size_t here = y->in.len < y->s->left ? y->in.len : y->s->left;
+    y->s->left -= (uint32_t)here;
+    if (y->r->row_drops) {
+        cut(y, here);
+        return;
+    }
+    store_capture(y->r, 0, bytes_of(y->in.ptr, here));
+    y->at += here;
+}
+
+static void run(struct relay *y)
+{
+    struct frame f = {0};
+    if (y->s->left > 0) { take_rest_of_row(y); }
+    while (!y->lost && !y->stop && y->at < y->in.len) {
+        put_fakes(y);
+        struct bytes rest = bytes_skip(y->in, y->at);
+        enum err e = frame_peek(rest, &f);
+        if (e == E_AGAIN) { return; }
+        if (e != E_OK || (f.type != 'D' && f.type != 'd' && f.size > RELAY_WHOLE_MOST)) {
+            y->lost = true;
+            (void)fault_set(&y->why, E_PROTOCOL, "the server sent a message of %u bytes", f.size);
+            return;
+        }
+        if (f.type == 'D' || f.type == 'd') {
+            take_row(y, f);
+            continue;
+        }
+        if (f.size > rest.len) { return; }
+        if (take_message(y, f.type, bytes_of(rest.ptr, f.size))) {
+            y->at += f.size;
+        } else if (!y->lost && !y->stop) {
+            cut(y, f.size);
+        }
+        put_fakes(y);
+    }
+}
+
+/* The unit goes back to the front of the client's input, as if it had never been sent. */
+static void ask_again(struct request *r)
+{
+    struct client *c = r->client;
+    struct buf in = {0};
+    buf_put_bytes(&in, buf_view(&r->again));
+    buf_put_bytes(&in, buf_view(&c->stream.in));
+    buf_done(&c->stream.in);
+    c->stream.in = in;
+    buf_clear(&r->again);
+    store_finish(r, false);
+    r->filling = r->broken = false;
+    r->primary_only = r->on_replica;
+    r->on_replica = false;
+    r->batch_open = false;
+    r->writes_all = false;
+    r->writes_count = 0;
+    r->pins = 0;
+    r->step = STEP_READ;
+    request_unwait(r);
+}
+
+static void lose(struct relay *y)
+{
+    struct request *r = y->r;
+    enum { TRIES = 3 };
+    if (buf_len(&r->again) > 0 && !r->answered && !y->refused && r->client->status == 'I' &&
+        r->client->pins == 0 && r->tries++ < TRIES) {
+        bool demoted = strncmp(y->why.text, "server closed", 13) == 0;
+        pool_discard(&r->server, demoted ? y->why.text : "server conn crashed?");
+        ask_again(r);
+        request_resume(r->client);
+        return;
+    }
+    finish_lost(r, &y->why);
+    if (r->client->state != CLIENT_CLOSED) { request_resume(r->client); }
+}
+
+void relay_fakes(struct request *r)
+{
+    struct relay y = {.r = r, .s = r->server};
+    put_fakes(&y);
+}
+
+void relay_event(struct server *s, int events)
+{
+    struct request *r = s->holder;
+    struct client *c = r->client;
+    if ((events & UV_WRITABLE) != 0) {
+        stream_flush(&s->stream);
+        if (stream_unwritten(&s->stream) < STREAM_HIGH_WATER / 2) {
+            stream_pause(&c->stream, false);
+        }
+    }
+    if ((events & UV_READABLE) == 0 || r->bumping) { return; }
+    struct relay y = {.r = r, .s = s};
+    enum err e = E_OK;
+    if (r->bumped) { /* what was held back */
+        y.in = buf_view(&s->stream.in);
+    } else {
+        e = stream_read(&s->stream, &y.in);
+    }
+    if (e == E_AGAIN) { return; }
+    if (e != E_OK) {
+        y.lost = true;
+        (void)fault_state(&y.why, E_LOST, "08006", "server closed the connection unexpectedly");
+        route_node_failed(s->target->node, clock_now_us());
+    } else {
+        run(&y);
+        if (!y.lost || y.stop) { pass(&y); }
+        if (y.lost && r->answered) { pass(&y); }
+        stream_used(&s->stream, y.in, y.from);
+    }
+    if (y.stop) {
+        stream_pause(&s->stream, true); /* on_bumped() goes on */
+        return;
+    }
+    if (y.lost) {
+        lose(&y);
+        return;
+    }
+    if (is_free(&y)) { finish_release(r); }
+    stream_flush(&c->stream);
+    if (c->stream.state != E_OK) {
+        client_close(c, "client unexpected eof");
+        return;
+    }
+    if (r->server != NULL && stream_unwritten(&c->stream) > STREAM_HIGH_WATER) {
+        stream_pause(&r->server->stream, true); /* until the client has read */
+    }
+    if (r->resume) {
+        r->resume = false;
+        request_unwait(r);
+        request_resume(c);
+    }
+}

@@ -1,0 +1,190 @@
+/*
+ * The road of one request: read, classify, lookup, route, checkout, prepare, send; then, as the
+ * server's answer comes, relay, store, finish. A step returns ON, WAIT or DONE; a step that waits
+ * has recorded what for, and is simply run again. One file per step; road.c runs them.
+ */
+#pragma once
+
+#include "cache/cache.h"
+#include "client/client.h"
+#include "pgwire/extended.h"
+#include "query/memo.h"
+
+enum move {
+    MOVE_ON,    /* the next step */
+    MOVE_AGAIN, /* r->step was set: run that */
+    MOVE_WAIT,  /* run this step again when what it waits for has come */
+    MOVE_DONE,  /* the unit is dealt with: answered, or sent whole */
+    MOVE_GONE,  /* the client is closed */
+};
+
+enum step {
+    STEP_READ,
+    STEP_CLASSIFY,
+    STEP_LOOKUP,
+    STEP_ROUTE,
+    STEP_CHECKOUT,
+    STEP_PREPARE,
+    STEP_SEND
+};
+
+enum {
+    UNIT_MOST = 262144,         /* waited for, before it is cut or passed on unread */
+    UNIT_PARSE_MOST = 67108864, /* a Parse is always waited for: its name must be known */
+    UNIT_PREFIX = 1024,         /* of a long Bind: its two names are in there */
+    UNIT_NAMES = 16,
+};
+
+enum unit_kind {
+    UNIT_QUERY,    /* one Query message */
+    UNIT_BATCH,    /* extended-protocol messages up to Sync or Flush, or as many as fit */
+    UNIT_FUNCTION, /* one FunctionCall message */
+    UNIT_STREAM,   /* one Query, Bind or FunctionCall too long to wait for: passed on unread */
+};
+
+/* What the client asks for in one go. Points into its input; valid until the unit is done. */
+struct unit {
+    enum unit_kind kind;
+    struct bytes raw;
+    size_t size;  /* what it takes of the input; for STREAM more than there is yet */
+    bool sync;    /* ends in Sync */
+    bool cut;     /* a BATCH that ends in neither Sync nor Flush */
+    uint8_t type; /* STREAM: of the message */
+    const char *portal, *statement; /* STREAM of a Bind; skip: what they take with the header */
+    size_t skip;
+    struct bytes text; /* QUERY: the statement; plain BATCH: the bound one's */
+    /* BATCH: exactly [Parse] Bind [Describe portal] Execute(all rows) Sync, all of one portal */
+    bool plain, described;
+    bool has_parse, has_bind;
+    unsigned executes;
+    struct parse_msg parse; /* the first Parse */
+    struct bind_msg bind;   /* the first Bind */
+};
+
+/* What is known of all statements of a unit together. */
+struct facts {
+    unsigned count;          /* statements looked at */
+    struct statement *only;  /* of a single statement: one reference */
+    struct judgement judged; /* of the single one */
+    uint32_t flags;          /* enum stmt_flag, of any */
+    uint32_t pins;           /* enum stmt_pin, of any */
+    bool replica;            /* all provably read */
+    bool unknown;            /* something could not be looked into */
+    bool fusible;            /* all may follow unsynced messages */
+    bool writes_all;
+    unsigned writes_count;
+    uint32_t writes[JUDGE_DEPS];
+};
+
+struct request {
+    struct client *client;
+    struct desk *desk;
+    enum step step;
+    bool waiting;
+    struct unit unit;
+    struct facts facts;
+    struct ticket ticket;
+    struct server *server;
+    struct timer timer;
+    int64_t arrived_us; /* the unit */
+    int64_t attached_us;
+    const struct varset *want; /* settings for this unit; one reference */
+    bool settings_sent;        /* a separate batch of settings is on its way */
+    bool on_replica, primary_only;
+    uint32_t left;    /* bytes of a client's message still to be passed on */
+    bool left_drops;  /* ... or to be thrown away */
+    bool row_drops;   /* the same of the server's row in progress */
+    bool sole;        /* nothing else was under way when the unit was sent */
+    unsigned tries;   /* of a read that was asked again */
+    bool batch_open;  /* extended messages were sent that no Sync closed */
+    bool answered;    /* the client got a byte for what was sent last */
+    bool resume;      /* run the client's input when the server's is done with */
+    bool resets;      /* DISCARD ALL is among what was sent */
+    struct buf again; /* a read that may be asked elsewhere if nothing was answered */
+    struct fault lost;
+
+    /* ---- the transaction in progress */
+    bool writes_all;
+    unsigned writes_count;
+    uint32_t writes[JUDGE_DEPS];
+    uint32_t pins;
+
+    /* ---- the cache */
+    struct buf key;
+    struct cache_ticket cache;
+    bool filling, broken;
+    struct buf capture;
+    unsigned rows;
+    struct cache_bump bump;
+    bool bumping, bumped;
+};
+
+struct known { /* what this worker knows of one database */
+    struct hlink link;
+    uint32_t id;
+    struct memo *memo;
+    struct catalog *catalog;
+    uint64_t turn;
+    bool fresh; /* turn was looked at once */
+};
+
+struct desk { /* request/'s own of one worker */
+    struct front *front;
+    struct cache_side *cache;
+    struct hmap known;
+};
+
+struct desk *desk_new(struct front *f, struct cache *cache);
+/* The clients are gone. The loop must run once more. */
+void desk_free(struct desk **d);
+struct known *desk_known(struct desk *d, struct database *db);
+
+extern const struct client_ops request_ops;
+
+/* ---- road.c */
+void request_resume(struct client *c);
+void request_wait(struct request *r, int64_t deadline_us); /* 0: no deadline of ours */
+void request_unwait(struct request *r);
+/* The unit fails with this error; the session goes on. */
+enum move request_fail(struct request *r, const struct fault *why);
+/* Both sides' gathered writes go out. */
+void request_flush(struct request *r);
+void request_free(struct request *r);
+
+/* ---- the steps, a file each */
+MUST_USE enum err unit_read(struct bytes in, struct unit *ret, struct fault *why);
+/* The statement that a unit executes, found again after its bytes moved. */
+struct bytes unit_text(const struct request *r);
+enum move step_classify(struct request *r);
+enum move step_lookup(struct request *r);
+enum move step_route(struct request *r);
+enum move step_checkout(struct request *r);
+enum move step_prepare(struct request *r);
+enum move step_send(struct request *r);
+void relay_event(struct server *s, int events);
+/* Answers of ours whose turn it is already. */
+void relay_fakes(struct request *r);
+
+/* ---- virtual.c: transactions that exist only here so far */
+/* Answers BEGIN, COMMIT, ROLLBACK, DEALLOCATE where no server is needed; false: go on. */
+bool virtual_answer(struct request *r);
+void virtual_complete(struct request *r, const char *tag, uint8_t status);
+
+/* ---- store.c */
+void store_capture(struct request *r, uint8_t type, struct bytes run);
+void store_finish(struct request *r, bool complete);
+/* The transaction wrote: tell the cache and the clock of writes. E_AGAIN: relay goes on when it is
+ * told. */
+enum err store_bump(struct request *r);
+
+/* ---- finish.c */
+/* ReadyForQuery came: what the transaction changed takes effect, the server goes back if it can. */
+void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_back);
+/* The server is gone, or was given up. */
+void finish_lost(struct request *r, const struct fault *why);
+void finish_release(struct request *r);
+/* The client leaves. */
+void finish_abandon(struct client *c);
+
+/* The name's statement as it will be when what is on its way has been confirmed. */
+const struct prepared *pending_statement(const struct request *r, const char *name);

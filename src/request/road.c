@@ -1,0 +1,397 @@
+/*
+ * The road: runs a client's units through the steps, one after another, and resumes where one
+ * waited. Completions do not recurse: they mark the request runnable and call request_resume()
+ * once.
+ */
+#include <assert.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pgwire/compose.h"
+#include "pgwire/frame.h"
+#include "request/request.h"
+
+typedef enum move step_fn(struct request *r);
+
+static step_fn *const steps[] = {
+    [STEP_CLASSIFY] = step_classify, [STEP_LOOKUP] = step_lookup,   [STEP_ROUTE] = step_route,
+    [STEP_CHECKOUT] = step_checkout, [STEP_PREPARE] = step_prepare, [STEP_SEND] = step_send,
+};
+
+/* ---- waiting --------------------------------------------------------------------------------- */
+
+static void on_deadline(struct timer *t)
+{
+    struct request *r = container_of(t, struct request, timer);
+    struct client *c = r->client;
+    if (r->ticket.state != TICKET_NONE) {
+        struct fault why;
+        pool_leave(&r->ticket);
+        (void)fault_state(&why, E_LIMIT, "53300", "query_wait_timeout");
+        client_fail(c, &why);
+        return;
+    }
+    request_unwait(r);
+    request_resume(c);
+}
+
+void request_wait(struct request *r, int64_t deadline_us)
+{
+    r->waiting = true;
+    if (deadline_us > 0) { timer_set(&r->desk->front->loop->timers, &r->timer, deadline_us); }
+}
+
+void request_unwait(struct request *r)
+{
+    r->waiting = false;
+    timer_clear(&r->desk->front->loop->timers, &r->timer);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static struct request *request_new(struct client *c)
+{
+    struct request *r = mem_new(struct request);
+    r->client = c;
+    r->desk = c->front->desk;
+    r->timer.due = on_deadline;
+    c->request = r;
+    return r;
+}
+
+void request_free(struct request *r)
+{
+    timer_clear(&r->desk->front->loop->timers, &r->timer);
+    statement_unref(&r->facts.only);
+    varset_unref(&r->want);
+    buf_done(&r->again);
+    buf_done(&r->key);
+    buf_done(&r->capture);
+    mem_free(&r);
+}
+
+struct desk *desk_new(struct front *f, struct cache *cache)
+{
+    struct desk *d = mem_new(struct desk);
+    d->front = f;
+    d->cache = cache_attach(cache, &f->loop->uv);
+    return d;
+}
+
+void desk_free(struct desk **pd)
+{
+    struct desk *d = *pd;
+    *pd = NULL;
+    hmap_each (link, &d->known) {
+        struct known *k = container_of(link, struct known, link);
+        hmap_remove(&d->known, link);
+        memo_free(&k->memo);
+        catalog_unref(&k->catalog);
+        mem_free(&k);
+    }
+    hmap_done(&d->known);
+    cache_detach(&d->cache);
+    mem_free(&d);
+}
+
+void request_flush(struct request *r)
+{
+    struct client *c = r->client;
+    if (r->server != NULL) {
+        if (stream_unwritten(&r->server->stream) > 0) { stream_flush(&r->server->stream); }
+        if (stream_unwritten(&r->server->stream) > STREAM_HIGH_WATER) {
+            stream_pause(&c->stream, true);
+        }
+    }
+    if (stream_unwritten(&c->stream) > 0) { stream_flush(&c->stream); }
+}
+
+/*
+ * The unit is answered with an error by us. In a transaction that a server has, the server's side
+ * is rolled back now and the client is told 25P02 until it ends the transaction, as PostgreSQL
+ * would.
+ */
+enum move request_fail(struct request *r, const struct fault *why)
+{
+    struct client *c = r->client;
+    const struct log_who who = client_who(c);
+    log_debug(&who, "event=refused code=%s reason=\"%s\"", err_name(why->code), why->text);
+    store_finish(r, false);
+    if (r->server != NULL && r->server->expects.count > 0) {
+        /* Answers are due before this one. */
+        r->step = STEP_CLASSIFY;
+        request_wait(r, 0);
+        return MOVE_WAIT;
+    }
+    if (c->status != 'I' && c->pins == 0) {
+        c->lost = true;
+        c->status = 'E';
+        mem_free(&c->begin);
+        r->writes_all = false;
+        r->writes_count = 0;
+        varset_unref(&c->in_tx);
+        c->in_tx = varset_ref(c->wanted);
+        if (r->server != NULL) { pool_recover(&r->server, false, false); }
+    }
+    compose_fault(&c->stream.out, "ERROR", why);
+    if (r->unit.kind == UNIT_QUERY || r->unit.kind == UNIT_FUNCTION || r->unit.sync ||
+        (r->unit.kind == UNIT_STREAM && r->unit.type != 'B')) {
+        compose_ready(&c->stream.out, c->status);
+    } else {
+        c->skip_to_sync = true;
+    }
+    if (r->unit.kind == UNIT_STREAM) {
+        size_t here = r->unit.raw.len < r->unit.size ? r->unit.raw.len : r->unit.size;
+        r->left = (uint32_t)(r->unit.size - here);
+        r->left_drops = true;
+        r->unit.size = here;
+    }
+    return MOVE_DONE;
+}
+
+/* ---- the client's bytes ---------------------------------------------------------------------- */
+
+/* COPY data and what follows it, while the server takes it; else it is ignored, as PostgreSQL does.
+ */
+static size_t take_copy(struct request *r, struct bytes in, struct frame f)
+{
+    struct server *s = r->server;
+    size_t here = f.size < in.len ? f.size : in.len;
+    bool wanted = s != NULL && s->copy_in;
+    r->left = f.size - (uint32_t)here;
+    r->left_drops = !wanted;
+    if (wanted) {
+        stream_put(&s->stream, bytes_of(in.ptr, here));
+        s->torn = r->left > 0;
+        if (f.type != 'd') { s->copy_in = false; }
+    }
+    return here;
+}
+
+static size_t take_left(struct request *r, struct bytes in)
+{
+    size_t here = r->left < in.len ? r->left : in.len;
+    r->left -= (uint32_t)here;
+    if (!r->left_drops && r->server != NULL) {
+        stream_put(&r->server->stream, bytes_of(in.ptr, here));
+        r->server->torn = r->left > 0;
+    }
+    return here;
+}
+
+/* After an error in a batch: nothing is looked at until the Sync, which is answered. */
+static size_t take_skipped(struct client *c, struct request *r, struct bytes in, struct frame f)
+{
+    size_t here = f.size < in.len ? f.size : in.len;
+    r->left = f.size - (uint32_t)here;
+    r->left_drops = true;
+    if (f.type == 'S') {
+        c->skip_to_sync = false;
+        compose_ready(&c->stream.out, c->status);
+    }
+    return here;
+}
+
+/* The unit at the front of `in` goes through the steps. Returns what was used of `in`. */
+static size_t run_steps(struct client *c, struct request *r, struct bytes in, bool *ret_stop)
+{
+    if (r->step == STEP_READ) {
+        struct fault why;
+        enum err e = unit_read(in, &r->unit, &why);
+        *ret_stop = true;
+        if (e == E_AGAIN) { return 0; }
+        if (e != E_OK) {
+            client_fail(c, &why);
+            return 0;
+        }
+        r->step = STEP_CLASSIFY;
+        r->arrived_us = clock_now_us();
+        c->requested_wall_us = clock_wall_us();
+    } else {
+        /* Run again: the input may have moved since. */
+        struct fault why;
+        enum err e = unit_read(in, &r->unit, &why);
+        assert(e == E_OK);
+        r->unit.text = unit_text(r);
+    }
+    for (;;) {
+        enum move m = steps[r->step](r);
+        if (m == MOVE_ON) { r->step++; }
+        if (m == MOVE_WAIT) {
+            *ret_stop = true;
+            return 0;
+        }
+        if (m == MOVE_GONE) {
+            *ret_stop = true;
+            return 0;
+        }
+        if (m == MOVE_DONE) {
+            r->step = STEP_READ;
+            *ret_stop = false;
+            return r->unit.size;
+        }
+    }
+}
+
+static bool is_idle(const struct request *r)
+{
+    return r->server == NULL && !r->waiting && r->step == STEP_READ && r->left == 0 &&
+           r->cache.state == NULL && !r->bumping;
+}
+
+/* Returns what was used of the input. c may be closed on return: look at its state. */
+static size_t run(struct client *c, struct bytes in)
+{
+    size_t used = 0;
+    while (c->state == CLIENT_READY && used < in.len) {
+        struct request *r = c->request == NULL ? request_new(c) : c->request;
+        struct bytes rest = bytes_skip(in, used);
+        if (r->waiting) { break; }
+        if (r->left > 0) {
+            used += take_left(r, rest);
+            continue;
+        }
+        struct frame f;
+        enum err e = frame_peek(rest, &f);
+        if (e == E_AGAIN) { break; }
+        bool inside = r->step != STEP_READ;
+        if (e == E_OK && !inside && f.type == 'X') {
+            client_close(c, "client close request");
+            return used;
+        }
+        if (e == E_OK && !inside && (f.type == 'd' || f.type == 'c' || f.type == 'f')) {
+            used += take_copy(r, rest, f);
+            continue;
+        }
+        if (e == E_OK && !inside && c->skip_to_sync) {
+            used += take_skipped(c, r, rest, f);
+            continue;
+        }
+        bool stop = false;
+        used += run_steps(c, r, rest, &stop);
+        if (stop) { break; }
+    }
+    if (c->state != CLIENT_READY || c->request == NULL) { return used; }
+    request_flush(c->request);
+    if (is_idle(c->request)) {
+        request_free(c->request);
+        c->request = NULL;
+    }
+    return used;
+}
+
+/* What a waiting client may pile up before it is no longer read. */
+enum { INPUT_MOST = 1 << 20 };
+
+static void after_run(struct client *c)
+{
+    if (c->stream.state != E_OK) {
+        client_close(c, "client unexpected eof");
+        return;
+    }
+    const struct request *r = c->request;
+    if (r != NULL && r->waiting) {
+        if (buf_len(&c->stream.in) > INPUT_MOST) { stream_pause(&c->stream, true); }
+    } else if (r == NULL || r->server == NULL ||
+               stream_unwritten(&r->server->stream) <= STREAM_HIGH_WATER) {
+        stream_pause(&c->stream, stream_unwritten(&c->stream) > STREAM_HIGH_WATER);
+    }
+    bool between = r == NULL || (r->server == NULL && !r->waiting);
+    if (c->draining && between && c->status == 'I' && buf_len(&c->stream.in) == 0) {
+        c->ops->drain(c);
+    }
+}
+
+void request_resume(struct client *c)
+{
+    if (c->state != CLIENT_READY) { return; }
+    struct bytes in = buf_view(&c->stream.in);
+    size_t used = run(c, in);
+    if (c->state != CLIENT_READY) { return; }
+    if (used > 0) {
+        buf_consume(&c->stream.in, used);
+        buf_release(&c->stream.in);
+    }
+    if (in.len == 0 && c->request != NULL) {
+        request_flush(c->request);
+        if (is_idle(c->request)) {
+            request_free(c->request);
+            c->request = NULL;
+        }
+    }
+    after_run(c);
+}
+
+static void on_events(struct client *c, int events)
+{
+    if ((events & UV_WRITABLE) != 0) {
+        stream_flush(&c->stream);
+        struct request *r = c->request;
+        if (r != NULL && r->server != NULL && !r->bumping &&
+            stream_unwritten(&c->stream) < STREAM_HIGH_WATER / 2) {
+            stream_pause(&r->server->stream, false);
+        }
+        if (stream_unwritten(&c->stream) < STREAM_HIGH_WATER / 2) { after_run(c); }
+        if (c->state != CLIENT_READY) { return; }
+    }
+    if (events == 0) { /* bytes wait since the login */
+        request_resume(c);
+        return;
+    }
+    if ((events & UV_READABLE) == 0) { return; }
+    struct bytes in;
+    enum err e = stream_read(&c->stream, &in);
+    if (e == E_AGAIN) { return; }
+    if (e != E_OK) {
+        client_close(c, "client unexpected eof");
+        return;
+    }
+    size_t used = run(c, in);
+    if (c->state != CLIENT_READY) { return; }
+    stream_used(&c->stream, in, used);
+    after_run(c);
+}
+
+/* ---- upcalls of the client ------------------------------------------------------------------- */
+
+static void on_cancel(struct client *c)
+{
+    struct request *r = c->request;
+    if (r == NULL) { return; }
+    if (r->server != NULL && r->server->expects.count > 0) {
+        server_cancel(r->server);
+        return;
+    }
+    if (!r->waiting || r->server != NULL || r->bumping) { return; }
+    /* It waits for a server, a primary or the cache: the request ends here. */
+    struct fault why;
+    pool_leave(&r->ticket);
+    if (r->cache.state != NULL) { cache_drop(r->desk->cache, &r->cache, false); }
+    r->filling = false;
+    request_unwait(r);
+    (void)fault_state(&why, E_CANCELED, "57014", "canceling statement due to user request");
+    size_t size = 0;
+    if (request_fail(r, &why) == MOVE_DONE) { size = r->unit.size; }
+    r->step = STEP_READ;
+    buf_consume(&c->stream.in, size);
+    request_resume(c);
+}
+
+/* pgusher stops: at rest now, else after_run() comes back here when it is. */
+static void on_drain(struct client *c)
+{
+    const struct request *r = c->request;
+    bool between = r == NULL || (r->server == NULL && !r->waiting);
+    if (!between &&
+        !(r->server != NULL && c->pins != 0 && c->status == 'I' && r->server->expects.count == 0)) {
+        return;
+    }
+    if (c->status != 'I' && c->begin == NULL) { return; }
+    struct fault why;
+    (void)fault_state(&why, E_SHUTDOWN, "57P01", "server shutting down");
+    client_fail(c, &why);
+}
+
+const struct client_ops request_ops = {
+    .events = on_events, .cancel = on_cancel, .drain = on_drain, .closed = finish_abandon};

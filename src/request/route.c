@@ -1,0 +1,150 @@
+/*
+ * Route: which node? What provably reads goes to a replica that has replayed what this client, or
+ * every client, was told is committed; all else and all doubt goes to the primary. Checkout: a
+ * server of it.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "request/request.h"
+
+enum { FAILOVER_LOOK_US = 50000 };
+
+static struct node *choose_replica(const struct request *r, int64_t now_us)
+{
+    const struct client *c = r->client;
+    const struct database *db = c->account->database;
+    int64_t since_us = db->consistency == READ_EVENTUAL ? 0 : c->wrote_us;
+    if (db->consistency == READ_CLUSTER) {
+        int64_t last_us = recency_last(db->recency, r->facts.judged.deps, 0);
+        if (last_us > since_us) { since_us = last_us; }
+    }
+    return route_replica(db->topology, since_us, db->max_lag_us, now_us);
+}
+
+static bool may_use_replica(const struct request *r)
+{
+    const struct client *c = r->client;
+    if (!c->account->database->split || r->primary_only || c->pins != 0) { return false; }
+    if (!atomic_load_explicit(&c->account->database->topology->probed, memory_order_relaxed)) {
+        return false;
+    }
+    if (c->begin != NULL) { return c->begin_reads && r->facts.replica; }
+    return c->status == 'I' && r->facts.replica;
+}
+
+enum move step_route(struct request *r)
+{
+    struct client *c = r->client;
+    int64_t now_us = clock_now_us();
+    if (r->server != NULL) {
+        /* Attached: the transaction, pin or pipeline stays where it is, unless this cannot run
+         * there. */
+        if (r->on_replica && c->status == 'I' && !r->facts.replica) {
+            if (r->server->expects.count > 0 || r->batch_open) {
+                request_wait(r, 0);
+                return MOVE_WAIT;
+            }
+            finish_release(r);
+        } else {
+            r->step = STEP_CHECKOUT;
+            return MOVE_ON;
+        }
+    }
+    /* A reload replaced the definition: on to the new one, now that nothing is held. */
+    if (atomic_load_explicit(&c->account->database->retired, memory_order_relaxed) &&
+        c->pins == 0) {
+        struct database *db = registry_database(c->front->registry, c->account->database->name);
+        if (db == NULL) {
+            struct fault why;
+            (void)fault_state(&why, E_SHUTDOWN, "57P01", "no such database: %s",
+                              c->account->database->name);
+            client_fail(c, &why);
+            return MOVE_GONE;
+        }
+        atomic_fetch_sub(&c->account->database->clients, 1);
+        atomic_fetch_add(&db->clients, 1);
+        c->account = registry_account(c->front->registry, db, c->account->user);
+        r->step = STEP_CLASSIFY;
+        return MOVE_AGAIN;
+    }
+    struct topology *t = c->account->database->topology;
+    struct node *n = may_use_replica(r) ? choose_replica(r, now_us) : NULL;
+    r->on_replica = n != NULL;
+    if (n == NULL) { n = route_primary(t); }
+    if (n == NULL) {
+        /* Failover is observed, never caused: wait for whoever promotes. */
+        const struct options *o = &c->account->database->config->o;
+        if (now_us - r->arrived_us < o->failover_wait_us) {
+            request_wait(r, now_us + FAILOVER_LOOK_US);
+            return MOVE_WAIT;
+        }
+        struct fault why;
+        (void)fault_state(&why, E_LOST, "57P03", "no primary server can be reached");
+        fault_hint(&why, "Waited failover_wait for one to be promoted.");
+        return request_fail(r, &why);
+    }
+    r->ticket.pool = c->account->pools[n->index];
+    return MOVE_ON;
+}
+
+static void on_granted(struct ticket *t)
+{
+    struct request *r = container_of(t, struct request, ticket);
+    request_unwait(r);
+    request_resume(r->client);
+}
+
+static void attach(struct request *r)
+{
+    struct stats *st = &r->client->account->stats;
+    r->server = r->ticket.server;
+    r->ticket.server = NULL;
+    r->attached_us = clock_now_us();
+    r->client->wait_since_us = 0;
+    server_hold(r->server, relay_event, r);
+    r->server->requested_us = r->attached_us;
+    stats_add(&st->assignments, 1);
+    stats_add(&st->wait_us, (uint64_t)(r->attached_us - r->arrived_us));
+    if (r->on_replica) { stats_add(&st->replica_queries, 1); }
+}
+
+enum move step_checkout(struct request *r)
+{
+    struct client *c = r->client;
+    if (r->server != NULL) { return MOVE_ON; }
+    if (r->ticket.state == TICKET_NONE && r->ticket.server != NULL) { /* granted while we waited */
+        attach(r);
+        return MOVE_ON;
+    }
+    if (r->ticket.state == TICKET_NONE && r->ticket.why.code != E_OK) {
+        struct fault why = r->ticket.why;
+        r->ticket.why.code = E_OK;
+        if (r->on_replica) { /* a dead replica costs nothing but this try */
+            r->primary_only = true;
+            r->step = STEP_ROUTE;
+            return MOVE_AGAIN;
+        }
+        const struct options *o = &c->account->database->config->o;
+        bool probed = atomic_load(&c->account->database->topology->probed);
+        if (probed && clock_now_us() - r->arrived_us < o->failover_wait_us && why.code != E_AUTH &&
+            why.code != E_SERVER) {
+            r->step = STEP_ROUTE;
+            request_wait(r, clock_now_us() + FAILOVER_LOOK_US);
+            return MOVE_WAIT;
+        }
+        return request_fail(r, &why);
+    }
+    r->ticket.granted = on_granted;
+    int64_t now_us = clock_now_us();
+    enum err e = pool_checkout(r->ticket.pool, &r->ticket, c->front->loop, now_us);
+    if (e == E_OK) {
+        attach(r);
+        return MOVE_ON;
+    }
+    const struct database *db = c->account->database;
+    int64_t limit_us = db->line->query_wait_timeout_us >= 0 ? db->line->query_wait_timeout_us
+                                                            : db->config->o.query_wait_timeout_us;
+    c->wait_since_us = now_us;
+    request_wait(r, limit_us > 0 ? now_us + limit_us : 0);
+    return MOVE_WAIT;
+}

@@ -1,0 +1,333 @@
+/*
+ * Prepare and send: the server's session becomes the client's, in the same write as the request;
+ * messages go out under server-side statement names, and each leaves a note of what the server now
+ * owes.
+ */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "pgwire/compose.h"
+#include "pgwire/frame.h"
+#include "request/request.h"
+
+/* Settings on their way may be rolled back: what follows must not be sent before that is known. */
+static bool must_wait_for_answers(const struct request *r)
+{
+    const struct server *s = r->server;
+    if (s->expects.count == 0 || r->batch_open) { return false; }
+    const struct statement *st = r->facts.only;
+    bool changes = r->facts.pins != 0 || (r->facts.flags & STMT_RESETS_ALL) != 0 || st == NULL ||
+                   st->kind == STMT_SET || st->kind == STMT_RESET || st->kind == STMT_DEALLOCATE;
+    bool unsettled = s->status == 'I' && (s->have != s->now || !s->sure);
+    return unsettled || changes || r->pins != 0 || r->resets || r->writes_count > JUDGE_DEPS / 2 ||
+           r->filling || r->bumping || r->settings_sent || s->now != r->want ||
+           r->client->begin != NULL;
+}
+
+enum move step_prepare(struct request *r)
+{
+    struct client *c = r->client;
+    struct server *s = r->server;
+    const struct identity *id = c->account->identity;
+    if (s->copy_in || r->batch_open) { return MOVE_ON; } /* in the middle of a batch: as it began */
+    if (r->want != c->in_tx && (id == NULL || !identity_uses_tags(id))) {
+        varset_unref(&r->want);
+        r->want = varset_ref(c->in_tx);
+    }
+    if (must_wait_for_answers(r)) {
+        request_wait(r, 0);
+        return MOVE_WAIT;
+    }
+    r->sole = s->expects.count == 0;
+    if (c->status == 'E' || (s->now == r->want && s->sure)) { return MOVE_ON; }
+    /* What may not follow unsynced messages gets its settings in a batch and a round trip of their
+       own; so does a BEGIN with an isolation level, which must come before any snapshot. */
+    if (!r->facts.fusible || c->begin_options) {
+        (void)server_prelude(s, r->want);
+        compose_bare(&s->stream.out, 'S');
+        expects_push(&s->expects, EXPECT_SYNC, OWNER_NOBODY, NULL);
+        r->settings_sent = true;
+        request_wait(r, 0);
+        return MOVE_WAIT;
+    }
+    (void)server_prelude(s, r->want);
+    return MOVE_ON;
+}
+
+/* ---- messages of a batch --------------------------------------------------------------------- */
+
+static void forward(struct server *s, struct bytes message)
+{
+    stream_put(&s->stream, message);
+}
+
+static void send_parse(struct request *r, struct bytes message, struct bytes body)
+{
+    struct server *s = r->server;
+    struct parse_msg m;
+    if (extended_read_parse(body, &m) != E_OK) { return; } /* read once already */
+    stats_add(&r->client->account->stats.client_parses, 1);
+    const struct prepared *p = prepared_intern(m.text, m.types, m.types_count);
+    if (m.name[0] == '\0' || s->target->max_prepared == 0) {
+        prepared_unref(&s->unnamed);
+        if (m.name[0] == '\0') { s->unnamed = prepared_ref(p); }
+        forward(s, message);
+        expects_push_named(&s->expects, EXPECT_PARSE, p, m.name);
+        stats_add(&r->client->account->stats.server_parses, 1);
+    } else if (pending_statement(r, m.name) != NULL) {
+        /* The name is taken: the server is to say so, of the name it knows. */
+        const struct prepared *taken = pending_statement(r, m.name);
+        char name[PREPARED_NAME];
+        server_need(s, taken);
+        prepared_name(taken, name);
+        extended_put_parse(&s->stream.out, name, m.text, m.types, m.types_count);
+        expects_push(&s->expects, EXPECT_PARSE, OWNER_CLIENT, NULL);
+    } else if (server_has(s, p)) {
+        server_need(s, p);
+        expects_push_fake(&s->expects, '1', p, m.name);
+    } else {
+        server_parse(s, p, m.name);
+        stats_add(&r->client->account->stats.server_parses, 1);
+    }
+    prepared_unref(&p);
+}
+
+/* The unnamed statement is this one, or surely none. */
+static void need_unnamed(struct server *s, const struct prepared *p)
+{
+    if (s->unnamed == p && p != NULL) { return; }
+    if (p == NULL) {
+        extended_put_target(&s->stream.out, 'C', 'S', "");
+        expects_push(&s->expects, EXPECT_CLOSE, OWNER_NOBODY, NULL);
+    } else {
+        extended_put_parse(&s->stream.out, "", p->text, p->types, p->types_count);
+        expects_push(&s->expects, EXPECT_PARSE, OWNER_NOBODY, p);
+    }
+    prepared_unref(&s->unnamed);
+    s->unnamed = p == NULL ? NULL : prepared_ref(p);
+}
+
+/*
+ * The name to use on the server for the client's name. A name it never gave stays as it is, so that
+ * the server's error tells it; but never one of ours.
+ */
+static void server_name(struct request *r, const char *name, char ours[PREPARED_NAME + 64])
+{
+    struct server *s = r->server;
+    const struct prepared *p = pending_statement(r, name);
+    if (name[0] == '\0') {
+        need_unnamed(s, p);
+        ours[0] = '\0';
+    } else if (p == NULL || s->target->max_prepared == 0) {
+        bool forged = strncmp(name, PREPARED_PREFIX, strlen(PREPARED_PREFIX)) == 0;
+        (void)snprintf(ours, PREPARED_NAME + 64, "%s%.80s", forged ? "?" : "", name);
+    } else {
+        server_need(s, p);
+        prepared_name(p, ours);
+    }
+}
+
+static void send_bind(struct request *r, struct bytes body)
+{
+    struct bind_msg m;
+    char name[PREPARED_NAME + 64];
+    if (extended_read_bind(body, &m) != E_OK) { return; }
+    server_name(r, m.statement, name);
+    extended_put_bind(&r->server->stream.out, m.portal, name, m.rest);
+    expects_push(&r->server->expects, EXPECT_BIND, OWNER_CLIENT, NULL);
+    stats_add(&r->client->account->stats.binds, 1);
+}
+
+static void send_target(struct request *r, uint8_t type, struct bytes message, struct bytes body)
+{
+    struct server *s = r->server;
+    struct target_msg m;
+    char name[PREPARED_NAME + 64];
+    if (extended_read_target(body, &m) != E_OK) { return; }
+    if (m.kind != 'S') {
+        forward(s, message);
+        expects_push(&s->expects, type == 'D' ? EXPECT_DESCRIBE : EXPECT_CLOSE, OWNER_CLIENT, NULL);
+    } else if (type == 'D') {
+        server_name(r, m.name, name);
+        extended_put_target(&s->stream.out, 'D', 'S', name);
+        expects_push(&s->expects, EXPECT_DESCRIBE, OWNER_CLIENT, NULL);
+    } else if (m.name[0] == '\0' || s->target->max_prepared == 0) {
+        forward(s, message);
+        expects_push_named(&s->expects, EXPECT_CLOSE, NULL, m.name);
+        if (m.name[0] == '\0') { prepared_unref(&s->unnamed); }
+    } else {
+        /* Others may use the same statement: only the client's name goes. */
+        expects_push_fake(&s->expects, '3', NULL, m.name);
+    }
+}
+
+static void send_batch(struct request *r)
+{
+    struct server *s = r->server;
+    const struct bytes raw = r->unit.raw;
+    for (size_t at = 0; at < raw.len;) {
+        struct frame f;
+        struct bytes rest = bytes_skip(raw, at);
+        if (frame_peek(rest, &f) != E_OK) { return; } /* read once already */
+        struct bytes message = bytes_of(rest.ptr, f.size), body = frame_body(rest, f);
+        at += f.size;
+        switch (f.type) {
+        case 'P': send_parse(r, message, body); break;
+        case 'B': send_bind(r, body); break;
+        case 'D':
+        case 'C': send_target(r, f.type, message, body); break;
+        case 'E':
+            forward(s, message);
+            expects_push(&s->expects, EXPECT_EXECUTE, OWNER_CLIENT, NULL);
+            break;
+        case 'S':
+            forward(s, message);
+            /* COPY IN swallows it: the one after the data counts. */
+            if (!s->copy_in) { expects_push(&s->expects, EXPECT_SYNC, OWNER_CLIENT, NULL); }
+            break;
+        default: forward(s, message); break;
+        }
+    }
+    r->batch_open = !r->unit.sync || s->copy_in;
+}
+
+/* A message whose end is not here yet: what is there goes, the rest follows as it comes (road.c).
+ */
+static void send_stream(struct request *r)
+{
+    struct server *s = r->server;
+    const struct unit *u = &r->unit;
+    size_t here = u->raw.len < u->size ? u->raw.len : u->size, from = 0;
+    if (u->type == 'B') {
+        char name[PREPARED_NAME + 64];
+        server_name(r, u->statement, name);
+        size_t mark = compose_begin(&s->stream.out, 'B');
+        buf_put_str(&s->stream.out, u->portal);
+        buf_put_str(&s->stream.out, name);
+        size_t head = 4 + strlen(u->portal) + 1 + strlen(name) + 1;
+        put_u32(s->stream.out.data + s->stream.out.start + mark + 1,
+                (uint32_t)(head + u->size - u->skip));
+        from = u->skip;
+        expects_push(&s->expects, EXPECT_BIND, OWNER_CLIENT, NULL);
+        r->batch_open = true;
+    } else {
+        expects_push(&s->expects, u->type == 'Q' ? EXPECT_QUERY : EXPECT_FUNCTION, OWNER_CLIENT,
+                     NULL);
+    }
+    stream_put(&s->stream, bytes_of(u->raw.ptr + from, here - from));
+    r->left = (uint32_t)(u->size - here);
+    s->torn = r->left > 0;
+    r->unit.size = here;
+}
+
+/* ---- what a statement will have changed ------------------------------------------------------ */
+
+/* SET and RESET of one setting, as the client's state if the transaction commits. */
+static bool carry_setting(struct request *r, const struct statement *s)
+{
+    struct client *c = r->client;
+    if (s->settings_count != 1) { return false; }
+    const struct stmt_setting *set = &s->settings[0];
+    if (set->local || set->reads || set->by_function || set->name == NULL) { return false; }
+    if (!set->resets && set->value == NULL) { return false; }
+    struct varset_edit server, client;
+    varset_edit_begin(&server, r->server->now);
+    varset_edit_begin(&client, c->in_tx);
+    const char *given = varset_get(c->base, set->name);
+    if (!set->resets) {
+        varset_edit_set(&server, set->name, set->value);
+        varset_edit_set(&client, set->name, set->value);
+    } else {
+        varset_edit_remove(&server, set->name);
+        if (given != NULL) {
+            varset_edit_set(&client, set->name, given);
+        } else {
+            varset_edit_remove(&client, set->name);
+        }
+    }
+    const struct varset *now = varset_edit_end(&server);
+    server_assume(r->server, now);
+    varset_unref(&now);
+    varset_unref(&c->in_tx);
+    c->in_tx = varset_edit_end(&client);
+    return true;
+}
+
+static void expect_effects(struct request *r)
+{
+    struct client *c = r->client;
+    const struct facts *f = &r->facts;
+    const struct statement *s = f->only;
+    r->pins |= f->pins;
+    if (f->writes_all) { r->writes_all = true; }
+    for (unsigned i = 0; i < f->writes_count; i++) {
+        if (r->writes_count == JUDGE_DEPS) {
+            r->writes_all = true;
+            break;
+        }
+        r->writes[r->writes_count++] = f->writes[i];
+    }
+    if ((f->flags & STMT_RESETS_ALL) != 0) {
+        r->resets = true;
+        server_assume(r->server, varset_empty());
+        varset_unref(&c->in_tx);
+        c->in_tx = varset_ref(c->base);
+    }
+    if (s != NULL && s->kind == STMT_DEALLOCATE && s->name == NULL) { r->resets = true; }
+    if (s != NULL && (s->kind == STMT_SET || s->kind == STMT_RESET) && !carry_setting(r, s)) {
+        r->pins |= PIN_SETTING;
+    }
+    if ((f->flags & STMT_ROLLS_BACK_TO) != 0 && c->in_tx != c->wanted) { r->pins |= PIN_SETTING; }
+}
+
+/* ---- the step -------------------------------------------------------------------------------- */
+
+static void send_begin(struct request *r)
+{
+    struct client *c = r->client;
+    if (c->begin == NULL) { return; }
+    server_prelude_text(r->server, c->begin);
+    mem_free(&c->begin);
+    c->begin_reads = c->begin_options = false;
+}
+
+static void keep_for_another_try(struct request *r)
+{
+    buf_clear(&r->again);
+    if (r->facts.replica && r->client->status == 'I' && r->sole && !r->batch_open &&
+        (r->unit.sync || r->unit.kind == UNIT_QUERY)) {
+        buf_put_bytes(&r->again, r->unit.raw);
+    }
+}
+
+enum move step_send(struct request *r)
+{
+    struct server *s = r->server;
+    keep_for_another_try(r);
+    r->answered = false;
+    send_begin(r);
+    expect_effects(r);
+    switch (r->unit.kind) {
+    case UNIT_QUERY:
+        forward(s, r->unit.raw);
+        expects_push(&s->expects, EXPECT_QUERY, OWNER_CLIENT, NULL);
+        prepared_unref(&s->unnamed); /* a simple query drops it */
+        client_name_statement(r->client, "", NULL);
+        r->batch_open = false;
+        break;
+    case UNIT_FUNCTION:
+        forward(s, r->unit.raw);
+        expects_push(&s->expects, EXPECT_FUNCTION, OWNER_CLIENT, NULL);
+        break;
+    case UNIT_BATCH: send_batch(r); break;
+    case UNIT_STREAM: send_stream(r); break;
+    }
+    relay_fakes(r);
+    r->client->requested_wall_us = s->requested_wall_us = clock_wall_us();
+    stats_add(&r->client->account->stats.received, r->unit.size);
+    if (r->unit.kind != UNIT_BATCH || r->unit.executes > 0) {
+        stats_add(&r->client->account->stats.queries, 1);
+    }
+    return MOVE_DONE;
+}

@@ -1,0 +1,115 @@
+/*
+ * Transactions that exist only here so far. BEGIN is answered at once and sent with the first
+ * statement, so that a client idle after it holds no server and its first statement chooses the
+ * seat; if none comes, COMMIT and ROLLBACK are answered too. DEALLOCATE of a name that a client
+ * gave by protocol never reaches a server: the name is ours to forget. So is what is left of a
+ * transaction whose server died.
+ */
+#include "base/mem.h"
+#include "pgwire/compose.h"
+#include "request/request.h"
+
+void virtual_complete(struct request *r, const char *tag, uint8_t status)
+{
+    struct client *c = r->client;
+    const struct unit *u = &r->unit;
+    struct buf *out = &c->stream.out;
+    if (u->kind == UNIT_BATCH) {
+        if (u->has_parse) {
+            const struct prepared *p =
+                prepared_intern(u->parse.text, u->parse.types, u->parse.types_count);
+            client_name_statement(c, u->parse.name, p);
+            prepared_unref(&p);
+            compose_bare(out, '1');
+        }
+        compose_bare(out, '2');
+        if (u->described) { compose_bare(out, 'n'); }
+    }
+    compose_complete(out, tag);
+    compose_ready(out, status);
+    c->status = status;
+    stats_add(&c->account->stats.queries, 1);
+}
+
+static void drop_begin(struct client *c)
+{
+    mem_free(&c->begin);
+    c->begin_reads = c->begin_options = false;
+}
+
+/* Answered whole by us: one Query, or a batch of the plain form. */
+static bool is_whole(const struct unit *u)
+{
+    return u->kind == UNIT_QUERY || (u->kind == UNIT_BATCH && u->plain);
+}
+
+static bool begin(struct request *r, const struct statement *s)
+{
+    struct client *c = r->client;
+    if (c->status != 'I' || c->account->mode != POOL_TRANSACTION) { return false; }
+    c->begin = mem_strndup((const char *)r->unit.text.ptr, r->unit.text.len);
+    c->begin_reads = (s->flags & STMT_BEGIN_READ_ONLY) != 0;
+    c->begin_options = (s->flags & STMT_BEGIN_OPTIONS) != 0;
+    virtual_complete(r, "BEGIN", 'T');
+    return true;
+}
+
+static bool end(struct request *r, const struct statement *s)
+{
+    struct client *c = r->client;
+    bool commit = s->kind == STMT_COMMIT;
+    if ((c->begin == NULL && !c->lost) || (s->flags & STMT_CHAIN) != 0) { return false; }
+    virtual_complete(r, commit && !c->lost ? "COMMIT" : "ROLLBACK", 'I');
+    drop_begin(c);
+    c->lost = false;
+    return true;
+}
+
+static bool deallocate(struct request *r, const struct statement *s)
+{
+    struct client *c = r->client;
+    if (s->name == NULL && c->status != 'E' && (c->pins & PIN_PREPARE) == 0) {
+        client_forget_statements(c);
+        virtual_complete(r, "DEALLOCATE ALL", c->status);
+        return true;
+    }
+    if (s->name == NULL || c->status == 'E' || client_statement(c, s->name) == NULL) {
+        return false;
+    }
+    client_name_statement(c, s->name, NULL);
+    virtual_complete(r, "DEALLOCATE", c->status);
+    return true;
+}
+
+/* A prepared name that the batch relies on may carry a BEGIN: parse text and bound text are the
+ * same. */
+bool virtual_answer(struct request *r)
+{
+    struct client *c = r->client;
+    const struct statement *s = r->facts.only;
+    bool linked = r->server != NULL && r->server->expects.count > 0;
+    if (s != NULL && is_whole(&r->unit) && !linked &&
+        (r->server == NULL || s->kind == STMT_DEALLOCATE)) {
+        switch (s->kind) {
+        case STMT_BEGIN:
+            if (begin(r, s)) { return true; }
+            break;
+        case STMT_COMMIT:
+        case STMT_ROLLBACK:
+            if (end(r, s)) { return true; }
+            break;
+        case STMT_DEALLOCATE:
+            if (deallocate(r, s)) { return true; }
+            break;
+        default: break;
+        }
+    }
+    if (!c->lost) { return false; }
+    struct fault why;
+    (void)fault_state(
+        &why, E_LOST, "25P02",
+        "current transaction is aborted, commands ignored until end of transaction block");
+    fault_hint(&why, "The server connection was lost in this transaction; end it with ROLLBACK.");
+    (void)request_fail(r, &why);
+    return true;
+}

@@ -1,0 +1,117 @@
+/*
+ * CancelRequest on a connection of its own. The server it is for is not lent again until the
+ * request is through, so a cancel never reaches the next client's query. Protocol: "Message Flow",
+ * Canceling Requests in Progress.
+ */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "pgwire/compose.h"
+#include "server/internal.h"
+
+struct cancel {
+    struct stream stream;
+    struct resolve *resolve;
+    struct timer timer;
+    struct server *server; /* NULL: it is gone */
+    struct buf message;
+    bool connected;
+};
+
+enum { CANCEL_TIMEOUT_US = 5000000 };
+
+static void finish(struct cancel *c)
+{
+    struct server *s = c->server;
+    timer_clear(&c->stream.loop->timers, &c->timer);
+    resolve_forget(&c->resolve);
+    stream_close(&c->stream);
+    buf_done(&c->message);
+    mem_free(&c);
+    if (s != NULL) {
+        s->cancel = NULL;
+        s->event(s, 0); /* whoever holds it may have waited for this */
+    }
+}
+
+static void on_timeout(struct timer *t)
+{
+    finish(container_of(t, struct cancel, timer));
+}
+
+static void on_event(void *arg, int events)
+{
+    struct cancel *c = arg;
+    if (!c->connected) {
+        if (socket_error(c->stream.fd) != 0) {
+            finish(c);
+            return;
+        }
+        c->connected = true;
+        c->stream.blocked = false;
+        stream_put(&c->stream, buf_view(&c->message));
+        stream_pause(&c->stream, false);
+        stream_flush(&c->stream);
+        return;
+    }
+    if ((events & UV_WRITABLE) != 0) { stream_flush(&c->stream); }
+    struct bytes in;
+    if ((events & UV_READABLE) != 0 && stream_read(&c->stream, &in) != E_AGAIN) {
+        finish(c); /* the postmaster closes it when the signal is sent */
+    }
+}
+
+static void start(struct cancel *c, struct loop *l, const struct address *a)
+{
+    int fd = -1;
+    enum err e = socket_connect(a, &fd);
+    if (e != E_OK && e != E_AGAIN) {
+        timer_set(&l->timers, &c->timer, 0); /* from the loop, not from in here */
+        return;
+    }
+    stream_open(&c->stream, l, fd, on_event, c);
+    c->stream.blocked = true;
+    stream_pause(&c->stream, true);
+}
+
+static void on_resolved(void *arg, const struct address *a)
+{
+    struct cancel *c = arg;
+    c->resolve = NULL;
+    if (a == NULL) {
+        finish(c);
+    } else {
+        start(c, c->stream.loop, a);
+    }
+}
+
+void server_cancel(struct server *s)
+{
+    if (s->cancel != NULL || s->backend_key_len == 0) { return; }
+    struct loop *l = s->stream.loop;
+    struct cancel *c = mem_new(struct cancel);
+    c->stream = (struct stream){.fd = -1, .loop = l};
+    c->server = s;
+    c->timer.due = on_timeout;
+    s->cancel = c;
+    compose_cancel(&c->message, s->backend_pid, bytes_of(s->backend_key, s->backend_key_len));
+    timer_set(&l->timers, &c->timer, clock_now_us() + CANCEL_TIMEOUT_US);
+    struct address a;
+    enum err e = resolve_start(l, s->target->node->host, s->target->node->port, &a, on_resolved, c,
+                               &c->resolve);
+    if (e == E_OK) {
+        start(c, l, &a);
+    } else if (e != E_AGAIN) {
+        timer_set(&l->timers, &c->timer, 0);
+    }
+}
+
+bool server_canceling(const struct server *s)
+{
+    return s->cancel != NULL;
+}
+
+void cancel_forget(struct server *s)
+{
+    if (s->cancel != NULL) { s->cancel->server = NULL; }
+    s->cancel = NULL;
+}

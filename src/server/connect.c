@@ -1,0 +1,248 @@
+/*
+ * Opening a server connection: resolve, connect, startup, prove who we are, learn its parameters,
+ * run connect_query. Protocol: "Message Flow", Start-up.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "pgwire/compose.h"
+#include "pgwire/frame.h"
+#include "pgwire/response.h"
+#include "server/internal.h"
+
+enum login_step { STEP_START, STEP_CONNECT, STEP_STARTUP, STEP_QUERY };
+
+static void fail_login(struct server *s, enum err e)
+{
+    timer_clear(&s->stream.loop->timers, &s->timer);
+    s->state = SERVER_DEAD;
+    s->opened(s, e);
+}
+
+static void on_login_timeout(struct timer *t)
+{
+    struct server *s = container_of(t, struct server, timer);
+    const struct node *n = s->target->node;
+    if (s->clean_step == STEP_START && s->why.code != E_OK) { /* failed inside server_open() */
+        fail_login(s, s->why.code);
+        return;
+    }
+    fail_login(
+        s, fault_state(&s->why, E_TIMEOUT, "08006", "connect timeout to %s:%d", n->host, n->port));
+}
+
+static void on_login_event(struct server *s, int events);
+
+static void send_startup(struct server *s)
+{
+    enum { PAIRS = 32 };
+    const char *pairs[PAIRS + 1];
+    unsigned n = 0;
+    pairs[n++] = "user";
+    pairs[n++] = s->target->user;
+    pairs[n++] = "database";
+    pairs[n++] = s->target->dbname;
+    for (const char *const *p = s->target->startup; p != NULL && p[0] != NULL && n + 2 <= PAIRS;
+         p += 2) {
+        pairs[n++] = p[0];
+        pairs[n++] = p[1];
+    }
+    pairs[n] = NULL;
+    compose_startup(&s->stream.out, 0x00030000, pairs);
+    s->clean_step = STEP_STARTUP;
+    stream_flush(&s->stream);
+}
+
+static void connected(struct server *s)
+{
+    socket_tune(s->stream.fd, s->target->keepalive);
+    stream_pause(&s->stream, false);
+    send_startup(s);
+}
+
+static enum err start_connect(struct server *s, struct loop *l, const struct address *a)
+{
+    const struct node *n = s->target->node;
+    int fd = -1;
+    enum err e = socket_connect(a, &fd);
+    if (e != E_OK && e != E_AGAIN) {
+        return fault_state(&s->why, E_IO, "08006", "connect failed: %s:%d: %s", n->host, n->port,
+                           strerror(errno));
+    }
+    stream_open(&s->stream, l, fd, server_ready_event, s);
+    s->clean_step = STEP_CONNECT;
+    /* Connected or refused: the socket becomes writable either way. */
+    s->stream.blocked = true;
+    s->stream.paused = false;
+    stream_pause(&s->stream, true);
+    return E_OK;
+}
+
+static void on_resolved(void *arg, const struct address *a)
+{
+    struct server *s = arg;
+    const struct node *n = s->target->node;
+    s->resolve = NULL;
+    enum err e = a == NULL
+                     ? fault_state(&s->why, E_IO, "08006", "cannot resolve host name %s", n->host)
+                     : start_connect(s, s->stream.loop, a);
+    if (e != E_OK) { fail_login(s, e); }
+}
+
+struct server *server_open(struct loop *l, const struct server_target *target,
+                           void (*opened)(struct server *s, enum err e), void *holder)
+{
+    struct server *s = mem_new(struct server);
+    s->stream = (struct stream){.fd = -1, .loop = l};
+    s->state = SERVER_LOGIN;
+    s->target = target;
+    s->opened = opened;
+    s->status = 'I';
+    s->sure = true;
+    s->have = varset_ref(varset_empty());
+    s->now = varset_ref(varset_empty());
+    dlist_init(&s->node);
+    dlist_init(&s->all);
+    dlist_init(&s->lru);
+    s->timer.due = on_login_timeout;
+    s->connected_us = clock_now_us();
+    s->connected_wall_us = clock_wall_us();
+    server_hold(s, on_login_event, holder);
+    s->prove = prove_new(target->user, target->password, target->secret);
+
+    struct address a;
+    enum err e =
+        resolve_start(l, target->node->host, target->node->port, &a, on_resolved, s, &s->resolve);
+    if (e == E_OK) {
+        e = start_connect(s, l, &a);
+    } else if (e != E_AGAIN) {
+        e = fault_state(&s->why, E_IO, "08006", "cannot resolve host %s", target->node->host);
+    }
+    /* A failure is told from the loop, not from in here: the timer is due at once. */
+    bool failed = e != E_OK && e != E_AGAIN;
+    timer_set(&l->timers, &s->timer, s->connected_us + (failed ? 0 : target->connect_timeout_us));
+    return s;
+}
+
+static void login_done(struct server *s)
+{
+    timer_clear(&s->stream.loop->timers, &s->timer);
+    prove_free(&s->prove);
+    s->state = SERVER_IDLE;
+    s->released_us = clock_now_us();
+    s->opened(s, E_OK);
+}
+
+static enum err take_key(struct server *s, struct bytes body)
+{
+    struct bytes key;
+    enum err e = response_read_key(body, &s->backend_pid, &key);
+    if (e != E_OK || key.len > sizeof s->backend_key) { return E_PROTOCOL; }
+    memcpy(s->backend_key, key.ptr, key.len);
+    s->backend_key_len = key.len;
+    return E_OK;
+}
+
+static enum err take_error(struct server *s, struct bytes body)
+{
+    struct error_msg m;
+    if (response_read_error(body, &m) != E_OK) { return E_PROTOCOL; }
+    (void)fault_state(&s->why, E_SERVER, m.sqlstate == NULL ? "08006" : m.sqlstate, "%s",
+                      m.message == NULL ? "server login failed" : m.message);
+    if (m.hint != NULL) { fault_hint(&s->why, "%s", m.hint); }
+    return E_SERVER;
+}
+
+/* E_OK: go on; E_EOF: login is over; else it failed. */
+static enum err take_message(struct server *s, uint8_t type, struct bytes body)
+{
+    switch (type) {
+    case 'R': {
+        enum err e = prove_answer(s->prove, body, &s->stream.out, &s->why);
+        if (e == E_AGAIN) {
+            stream_flush(&s->stream);
+            return E_OK;
+        }
+        return e;
+    }
+    case 'S': return server_keep_param(s, body) ? E_OK : E_PROTOCOL;
+    case 'K': return take_key(s, body);
+    case 'E': return take_error(s, body);
+    case 'Z':
+        if (s->clean_step == STEP_STARTUP && s->target->connect_query != NULL) {
+            s->clean_step = STEP_QUERY;
+            compose_query(&s->stream.out, s->target->connect_query);
+            stream_flush(&s->stream);
+            return E_OK;
+        }
+        return E_EOF;
+    case 'N':
+    case 'v': return E_OK;
+    case 'T':
+    case 'D':
+    case 'C':
+    case 'I': return s->clean_step == STEP_QUERY ? E_OK : E_PROTOCOL;
+    default: return E_PROTOCOL;
+    }
+}
+
+static void read_login(struct server *s)
+{
+    const struct node *n = s->target->node;
+    struct bytes in;
+    enum err e = stream_read(&s->stream, &in);
+    if (e == E_AGAIN) { return; }
+    if (e != E_OK) {
+        fail_login(s, fault_state(&s->why, E_IO, "08006",
+                                  "server conn crashed? %s:%d closed it during login", n->host,
+                                  n->port));
+        return;
+    }
+    size_t used = 0;
+    struct frame f;
+    while ((e = frame_peek(bytes_skip(in, used), &f)) == E_OK) {
+        enum { MOST = 65536 };
+        if (f.size > MOST) {
+            e = E_PROTOCOL;
+            break;
+        }
+        if (in.len - used < f.size) {
+            e = E_AGAIN;
+            break;
+        }
+        e = take_message(s, f.type, frame_body(bytes_skip(in, used), f));
+        used += f.size;
+        if (e != E_OK) { break; }
+    }
+    stream_used(&s->stream, in, used);
+    if (e == E_AGAIN) { return; }
+    if (e == E_EOF) {
+        login_done(s);
+        return;
+    }
+    if (e == E_PROTOCOL) {
+        e = fault_state(&s->why, E_PROTOCOL, "08P01",
+                        "%s:%d does not answer as a PostgreSQL server does", n->host, n->port);
+    }
+    fail_login(s, e);
+}
+
+static void on_login_event(struct server *s, int events)
+{
+    if (s->clean_step == STEP_CONNECT) {
+        int error = socket_error(s->stream.fd);
+        if (error != 0) {
+            const struct node *n = s->target->node;
+            fail_login(s, fault_state(&s->why, E_IO, "08006", "connect failed: %s:%d: %s", n->host,
+                                      n->port, strerror(error)));
+            return;
+        }
+        s->stream.blocked = false;
+        connected(s);
+        return;
+    }
+    if ((events & UV_WRITABLE) != 0) { stream_flush(&s->stream); }
+    if ((events & UV_READABLE) != 0) { read_login(s); }
+}

@@ -1,0 +1,100 @@
+/* The ring of what a server owes. */
+#include "server/expect.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+#include "base/mem.h"
+
+static struct expect *at(const struct expects *x, uint32_t i)
+{
+    return &x->ring[(x->first + i) & (x->room - 1)];
+}
+
+static struct expect *push(struct expects *x)
+{
+    if (x->count == x->room) {
+        uint32_t room = x->room == 0 ? 16 : x->room * 2;
+        struct expect *ring = mem_array(struct expect, room);
+        for (uint32_t i = 0; i < x->count; i++) { ring[i] = *at(x, i); }
+        mem_free(&x->ring);
+        *x = (struct expects){.ring = ring, .count = x->count, .room = room};
+    }
+    x->count++;
+    struct expect *e = at(x, x->count - 1);
+    *e = (struct expect){0};
+    return e;
+}
+
+void expects_push(struct expects *x, enum expect_kind kind, enum expect_owner owner,
+                  const struct prepared *prepared)
+{
+    struct expect *e = push(x);
+    e->kind = (uint8_t)kind;
+    e->owner = (uint8_t)owner;
+    e->prepared = prepared == NULL ? NULL : prepared_ref(prepared);
+}
+
+void expects_push_named(struct expects *x, enum expect_kind kind, const struct prepared *prepared,
+                        const char *name)
+{
+    expects_push(x, kind, OWNER_CLIENT, prepared);
+    at(x, x->count - 1)->name = mem_strdup(name);
+}
+
+void expects_push_fake(struct expects *x, uint8_t type, const struct prepared *prepared,
+                       const char *name)
+{
+    expects_push_named(x, EXPECT_FAKE, prepared, name);
+    at(x, x->count - 1)->fake = type;
+}
+
+void expect_done(struct expect *e)
+{
+    prepared_unref(&e->prepared);
+    mem_free(&e->name);
+}
+
+struct expect *expects_head(const struct expects *x)
+{
+    return x->count == 0 ? NULL : at(x, 0);
+}
+
+struct expect *expects_at(const struct expects *x, uint32_t i)
+{
+    return i < x->count ? at(x, i) : NULL;
+}
+
+struct expect expects_pop(struct expects *x)
+{
+    assert(x->count > 0);
+    struct expect e = *at(x, 0);
+    x->first = (x->first + 1) & (x->room - 1);
+    x->count--;
+    return e;
+}
+
+void expects_drop_syncs_after_head(struct expects *x)
+{
+    uint32_t kept = x->count == 0 ? 0 : 1;
+    for (uint32_t i = 1; i < x->count; i++) {
+        if (at(x, i)->kind == EXPECT_SYNC) { continue; } /* holds nothing */
+        *at(x, kept++) = *at(x, i);
+    }
+    x->count = kept;
+}
+
+void expects_clear(struct expects *x)
+{
+    while (x->count > 0) {
+        struct expect e = expects_pop(x);
+        expect_done(&e);
+    }
+}
+
+void expects_done(struct expects *x)
+{
+    expects_clear(x);
+    mem_free(&x->ring);
+    x->room = 0;
+}

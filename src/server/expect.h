@@ -1,0 +1,58 @@
+/*
+ * What a server still owes: one entry per message sent that will be answered, in order. An entry
+ * says what completes it and whether its answer is the client's, ours to swallow, or ours to make
+ * up.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "server/prepared.h"
+
+enum expect_kind {
+    EXPECT_QUERY,    /* anything up to ReadyForQuery */
+    EXPECT_PARSE,    /* ParseComplete */
+    EXPECT_BIND,     /* BindComplete */
+    EXPECT_CLOSE,    /* CloseComplete */
+    EXPECT_DESCRIBE, /* RowDescription or NoData, after ParameterDescription for a statement */
+    EXPECT_EXECUTE,  /* CommandComplete, EmptyQueryResponse or PortalSuspended */
+    EXPECT_SYNC,     /* ReadyForQuery */
+    EXPECT_FUNCTION, /* FunctionCallResponse, then ReadyForQuery */
+    EXPECT_FAKE,     /* nothing: the client's answer is made up when its turn comes */
+};
+
+enum expect_owner {
+    OWNER_CLIENT,
+    OWNER_NOBODY, /* swallow: a setting, a BEGIN, a re-made Parse */
+};
+
+struct expect {
+    uint8_t kind;                    /* enum expect_kind */
+    uint8_t owner;                   /* enum expect_owner */
+    uint8_t fake;                    /* EXPECT_FAKE: the type of the empty message to make up */
+    const struct prepared *prepared; /* PARSE, CLOSE of a server-side name: one reference */
+    char *name; /* the client's name that becomes known (Parse) or free (Close) with it */
+};
+
+struct expects {
+    struct expect *ring;
+    uint32_t first, count, room; /* room is a power of two */
+};
+
+void expects_push(struct expects *x, enum expect_kind kind, enum expect_owner owner,
+                  const struct prepared *prepared);
+/* The client's Parse or Close: name is copied. */
+void expects_push_named(struct expects *x, enum expect_kind kind, const struct prepared *prepared,
+                        const char *name);
+void expects_push_fake(struct expects *x, uint8_t type, const struct prepared *prepared,
+                       const char *name);
+/* NULL when nothing is owed. */
+struct expect *expects_head(const struct expects *x);
+struct expect expects_pop(struct expects *x); /* what it holds goes to the caller: expect_done() */
+void expect_done(struct expect *e);
+struct expect *expects_at(const struct expects *x, uint32_t i);
+/* COPY IN swallows every Sync that was sent after its Execute: forget those. */
+void expects_drop_syncs_after_head(struct expects *x);
+void expects_clear(struct expects *x);
+void expects_done(struct expects *x);

@@ -1,0 +1,95 @@
+/* The process-wide table of prepared texts. */
+#include "server/prepared.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "base/hmap.h"
+#include "base/mem.h"
+#include "base/sync.h"
+
+struct entry {
+    struct prepared prepared;
+    struct hlink link;
+    _Atomic uint32_t refs;
+    uint8_t key[]; /* count of types, types, text */
+};
+
+static struct lock table_lock;
+static struct hmap table;
+static uint64_t last_id;
+static pthread_once_t table_once = PTHREAD_ONCE_INIT;
+
+static void init_table(void)
+{
+    lock_init(&table_lock, RANK_INTERN);
+}
+
+const struct prepared *prepared_intern(struct bytes text, const uint8_t *types,
+                                       uint16_t types_count)
+{
+    (void)pthread_once(&table_once, init_table);
+    size_t types_size = (size_t)types_count * 4, key_size = 2 + types_size + text.len;
+    struct entry *e = mem_zeroed(sizeof *e + key_size);
+    put_u16(e->key, types_count);
+    if (types_size > 0) { memcpy(e->key + 2, types, types_size); }
+    if (text.len > 0) { memcpy(e->key + 2 + types_size, text.ptr, text.len); }
+    struct bytes key = bytes_of(e->key, key_size);
+    uint64_t hash = hmap_hash(key);
+
+    lock_take(&table_lock);
+    struct hlink *found = hmap_find_hashed(&table, hash, key);
+    struct entry *same = found == NULL ? NULL : container_of(found, struct entry, link);
+    if (same != NULL) {
+        atomic_fetch_add(&same->refs, 1);
+    } else {
+        e->prepared = (struct prepared){.id = ++last_id,
+                                        .text = bytes_of(e->key + 2 + types_size, text.len),
+                                        .types = e->key + 2,
+                                        .types_count = types_count};
+        atomic_store(&e->refs, 1);
+        hmap_insert_hashed(&table, &e->link, hash, key);
+    }
+    lock_drop(&table_lock);
+    if (same != NULL) {
+        mem_free(&e);
+        return &same->prepared;
+    }
+    return &e->prepared;
+}
+
+static struct entry *entry_of(const struct prepared *p)
+{
+    return container_of((struct prepared *)(uintptr_t)p, struct entry, prepared);
+}
+
+const struct prepared *prepared_ref(const struct prepared *p)
+{
+    atomic_fetch_add(&entry_of(p)->refs, 1);
+    return p;
+}
+
+void prepared_unref(const struct prepared **p)
+{
+    if (*p == NULL) { return; }
+    struct entry *e = entry_of(*p);
+    *p = NULL;
+    /* Only the last reference needs the table: another thread may find the entry until it is out.
+     */
+    uint32_t refs = atomic_load(&e->refs);
+    while (refs > 1) {
+        if (atomic_compare_exchange_weak(&e->refs, &refs, refs - 1)) { return; }
+    }
+    lock_take(&table_lock);
+    bool last = atomic_fetch_sub(&e->refs, 1) == 1;
+    if (last) { hmap_remove(&table, &e->link); }
+    if (last && table.count == 0) { hmap_done(&table); }
+    lock_drop(&table_lock);
+    if (last) { mem_free(&e); }
+}
+
+void prepared_name(const struct prepared *p, char name[PREPARED_NAME])
+{
+    (void)snprintf(name, PREPARED_NAME, PREPARED_PREFIX "%llx", (unsigned long long)p->id);
+}

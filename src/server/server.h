@@ -1,0 +1,160 @@
+/*
+ * One connection to PostgreSQL. It belongs to a pool and is watched by one loop at a time; whoever
+ * holds it gets its socket events. What it believes of the server's session (settings, prepared
+ * statements, transaction status) changes only when the server confirms.
+ */
+#pragma once
+
+#include "auth/prove.h"
+#include "base/hmap.h"
+#include "net/resolve.h"
+#include "net/stream.h"
+#include "route/node.h"
+#include "server/expect.h"
+#include "settings/varset.h"
+
+struct pool;
+struct ticket;
+struct cancel;
+
+enum server_state {
+    SERVER_LOGIN,    /* connecting, proving who we are */
+    SERVER_IDLE,     /* in the pool */
+    SERVER_ACTIVE,   /* lent */
+    SERVER_CLEANING, /* draining, rolling back or resetting after a client left it in disorder */
+    SERVER_MOVING,   /* between two loops */
+    SERVER_DEAD,     /* closed; freed when nothing points at it */
+};
+
+/* Where and as whom; borrowed for the life of the server from its pool. */
+struct server_target {
+    struct node *node;
+    const char *dbname, *user, *password;
+    const struct user_secret *secret; /* may be NULL */
+    const char *connect_query;        /* may be NULL */
+    const char *const *startup;       /* more startup parameters: name, value, ... NULL */
+    int64_t connect_timeout_us;
+    bool keepalive;
+    unsigned max_prepared; /* server-side statements kept; 0: none are renamed */
+};
+
+struct server_param { /* what ParameterStatus last said */
+    char *name, *value;
+};
+
+struct server {
+    struct stream stream;
+    void (*event)(struct server *s, int events); /* of whoever holds it */
+    void *holder;
+    struct pool *pool;
+    struct dlist node; /* in one of the pool's lists */
+    struct dlist all;  /* in the pool's list of all */
+    enum server_state state;
+    const struct server_target *target;
+    bool close_needed; /* at the next release */
+    bool copy_in;      /* the server waits for CopyData */
+    uint32_t left;     /* bytes still to come of a message that is passed on or dropped unread */
+    bool torn;         /* a message was sent in part: it can only be closed */
+
+    struct expects expects;
+    uint8_t status;   /* of the last ReadyForQuery: 'I', 'T', 'E' */
+    bool failed;      /* an error since the last ReadyForQuery */
+    bool rolled_back; /* a ROLLBACK tag since the last ReadyForQuery */
+
+    const struct varset *have; /* settings if the transaction in progress rolls back */
+    const struct varset *now;  /* settings now */
+    bool sure;                 /* false: now may be wrong (ROLLBACK TO, a failed prelude) */
+
+    struct hmap statements; /* struct server_stmt by prepared id */
+    struct dlist lru;       /* the same, most recent first */
+    unsigned statements_count;
+    const struct prepared *unnamed; /* what the unnamed statement is, or NULL */
+
+    struct server_param *params;
+    size_t params_count;
+    uint32_t backend_pid;
+    uint8_t backend_key[64];
+    size_t backend_key_len;
+    struct cancel *cancel; /* a CancelRequest for it is on its way */
+
+    struct timer timer; /* login, cleaning */
+    struct prove *prove;
+    struct resolve *resolve;
+    void (*opened)(struct server *s, enum err e); /* login is over */
+    void (*cleaned)(struct server *s, enum err e);
+    int clean_step;
+    struct fault why; /* of a failed login */
+
+    struct letter letter; /* on its way to another loop */
+    struct loop *to;
+    struct ticket *ticket; /* whom it goes to there; NULL: nobody any more */
+
+    int64_t connected_us, requested_us, released_us;
+    int64_t connected_wall_us, requested_wall_us;
+};
+
+/* ---- life */
+/*
+ * Starts connecting on this loop; opened() comes later, never from inside. E_OK: idle and ready.
+ * Else s->why says it: E_IO cannot connect, E_AUTH, E_SERVER with the server's own SQLSTATE and
+ * words, E_TIMEOUT, E_PROTOCOL. The callee then frees it.
+ */
+struct server *server_open(struct loop *l, const struct server_target *target,
+                           void (*opened)(struct server *s, enum err e), void *holder);
+/* Sends Terminate where that makes sense, closes, frees. */
+void server_free(struct server **s);
+/* Hands its events to another holder on the same loop. */
+void server_hold(struct server *s, void (*event)(struct server *s, int events), void *holder);
+void server_detach(struct server *s);
+void server_attach(struct server *s, struct loop *l);
+
+/* ---- what it told and what it believes */
+const char *server_param(const struct server *s, const char *name);
+/* Keeps a ParameterStatus body; false when it is malformed. */
+bool server_keep_param(struct server *s, struct bytes body);
+/* Nothing owed, idle, settings known. */
+bool server_is_clean(const struct server *s);
+/* To be told of each CommandComplete's tag, each ErrorResponse and each ReadyForQuery, in order. */
+void server_saw_tag(struct server *s, const char *tag);
+void server_saw_error(struct server *s);
+void server_saw_ready(struct server *s, uint8_t status);
+
+/* ---- settings: prelude.c */
+/*
+ * Appends to the stream what brings its settings to `want`, without a Sync: if one fails, the
+ * server skips all that follows up to the Sync. Returns how many statements; belief moves with
+ * them.
+ */
+unsigned server_prelude(struct server *s, const struct varset *want);
+/* One more statement of ours in the same batch (BEGIN ...). */
+void server_prelude_text(struct server *s, const char *text);
+/* A statement of the client changed settings: what is believed if it succeeds. */
+void server_assume(struct server *s, const struct varset *now);
+
+/* ---- prepared statements: statements.c */
+/*
+ * The server has this statement under its own name, or will by the time what follows is read:
+ * appends a Parse (answer swallowed) and a Close of the oldest if there are too many.
+ */
+void server_need(struct server *s, const struct prepared *p);
+bool server_has(const struct server *s, const struct prepared *p);
+/* The client's own Parse under its name goes out under the server-side one: the answer is the
+ * client's. */
+void server_parse(struct server *s, const struct prepared *p, const char *name);
+/* Parse's fate: confirmed, or skipped because of an error before it. */
+void server_parsed(struct server *s, const struct prepared *p, bool done);
+void server_forget_statements(struct server *s); /* DISCARD ALL, DEALLOCATE ALL */
+
+/* ---- putting it in order: clean.c */
+/*
+ * Cancels what runs, eats what it owes, rolls back, and (reset) runs reset_query. cleaned() comes
+ * later, never from inside: E_OK: as good as new; else close it.
+ */
+void server_clean(struct server *s, bool cancel, const char *reset_query, int64_t timeout_us,
+                  void (*cleaned)(struct server *s, enum err e));
+
+/* ---- cancel.c */
+/* Sends a CancelRequest for what runs there, on a connection of its own; one at a time. */
+void server_cancel(struct server *s);
+/* cancel_done() of the holder's pool is called when the last one is through. */
+bool server_canceling(const struct server *s);

@@ -1,0 +1,100 @@
+/*
+ * Which prepared statements a server has, least recently used out first. A statement is believed
+ * from the moment its Parse is sent; if the server skips that Parse, belief is taken back.
+ */
+#include "server/server.h"
+
+#include "base/mem.h"
+#include "pgwire/compose.h"
+#include "pgwire/extended.h"
+
+struct server_stmt {
+    struct hlink link;
+    struct dlist lru;
+    const struct prepared *prepared;
+};
+
+static struct bytes key_of(const struct prepared *p)
+{
+    return bytes_of(&p->id, sizeof p->id);
+}
+
+static struct server_stmt *find(const struct server *s, const struct prepared *p)
+{
+    struct hlink *link = hmap_find(&s->statements, key_of(p));
+    return link == NULL ? NULL : container_of(link, struct server_stmt, link);
+}
+
+static void drop(struct server *s, struct server_stmt *st)
+{
+    hmap_remove(&s->statements, &st->link);
+    dlist_remove(&st->lru);
+    prepared_unref(&st->prepared);
+    mem_free(&st);
+    s->statements_count--;
+}
+
+bool server_has(const struct server *s, const struct prepared *p)
+{
+    return find(s, p) != NULL;
+}
+
+static void send_close(struct server *s, const struct prepared *p)
+{
+    char name[PREPARED_NAME];
+    prepared_name(p, name);
+    extended_put_target(&s->stream.out, 'C', 'S', name);
+    expects_push(&s->expects, EXPECT_CLOSE, OWNER_NOBODY, p);
+}
+
+static void add(struct server *s, const struct prepared *p)
+{
+    while (s->statements_count > 0 && s->statements_count >= s->target->max_prepared) {
+        struct server_stmt *oldest = container_of(s->lru.prev, struct server_stmt, lru);
+        send_close(s, oldest->prepared);
+        drop(s, oldest);
+    }
+    struct server_stmt *st = mem_new(struct server_stmt);
+    st->prepared = prepared_ref(p);
+    hmap_insert(&s->statements, &st->link, key_of(st->prepared));
+    dlist_push_front(&s->lru, &st->lru);
+    s->statements_count++;
+}
+
+static void send_parse(struct server *s, const struct prepared *p)
+{
+    char name[PREPARED_NAME];
+    add(s, p);
+    prepared_name(p, name);
+    extended_put_parse(&s->stream.out, name, p->text, p->types, p->types_count);
+}
+
+void server_need(struct server *s, const struct prepared *p)
+{
+    struct server_stmt *st = find(s, p);
+    if (st == NULL) {
+        send_parse(s, p);
+        expects_push(&s->expects, EXPECT_PARSE, OWNER_NOBODY, p);
+        return;
+    }
+    dlist_remove(&st->lru);
+    dlist_push_front(&s->lru, &st->lru);
+}
+
+void server_parse(struct server *s, const struct prepared *p, const char *name)
+{
+    send_parse(s, p);
+    expects_push_named(&s->expects, EXPECT_PARSE, p, name);
+}
+
+void server_parsed(struct server *s, const struct prepared *p, bool done)
+{
+    struct server_stmt *st = done ? NULL : find(s, p);
+    if (st != NULL) { drop(s, st); }
+}
+
+void server_forget_statements(struct server *s)
+{
+    while (s->statements_count > 0) { drop(s, container_of(s->lru.next, struct server_stmt, lru)); }
+    prepared_unref(&s->unnamed);
+}

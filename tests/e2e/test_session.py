@@ -1,0 +1,269 @@
+"""What a session builds up is carried with its client, pinned, or refused: never lost, never leaked."""
+
+import psycopg
+import pytest
+
+pytestmark = pytest.mark.tsan
+
+
+@pytest.fixture
+def proxy(run_pgusher, cluster):
+    """One server for everybody: whatever leaks is seen at once."""
+    return run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1)
+
+
+@pytest.fixture
+def two_servers(run_pgusher, cluster):
+    return run_pgusher({"app": cluster.primary.connstr}, default_pool_size=2)
+
+
+def show(c, name):
+    return c.execute(f"SHOW {name}").fetchone()[0]
+
+
+SETTINGS = [("work_mem", "7MB"), ("statement_timeout", "12345ms"), ("search_path", "pg_catalog"),
+            ("DateStyle", "German, DMY"), ("TimeZone", "Asia/Tokyo"), ("application_name", "my app"),
+            ("IntervalStyle", "iso_8601"), ("client_encoding", "LATIN1"), ("extra_float_digits", "-5"),
+            ("app.mine", "it's \\ \"odd\""), ("bytea_output", "escape"), ("standard_conforming_strings", "off"),
+            ("default_transaction_isolation", "serializable"), ("row_security", "off"), ("lock_timeout", "77ms")]
+
+
+@pytest.mark.parametrize("name,value", SETTINGS)
+def test_set_is_kept_for_its_client_and_hidden_from_the_others(proxy, name, value):
+    a, b = proxy.connect(), proxy.connect()
+    default = b.execute("SELECT current_setting(%s, true)", (name,)).fetchone()[0]
+    a.execute(f"SET {name} = '{value.replace(chr(39), chr(39) * 2)}'" if "'" in value or "\\" in value
+              else f"SET {name} TO {value!r}" if name != "DateStyle" else f"SET {name} TO {value}")
+    mine = a.execute("SELECT current_setting(%s)", (name,)).fetchone()[0]
+    assert mine == value or name in ("statement_timeout",)
+    for _ in range(3):
+        theirs = b.execute("SELECT current_setting(%s, true)", (name,)).fetchone()[0]
+        assert theirs in (default, "" if default is None else default)
+        assert a.execute("SELECT current_setting(%s)", (name,)).fetchone()[0] == mine
+
+
+def test_a_setting_follows_to_another_server(two_servers):
+    a, b = two_servers.connect(), two_servers.connect()
+    a.execute("SET work_mem = '9MB'")
+    first = a.execute("SELECT pg_backend_pid()").fetchone()[0]
+    with b.transaction():
+        b.execute("SELECT 1")
+        held = b.execute("SELECT pg_backend_pid()").fetchone()[0]
+        row = a.execute("SELECT pg_backend_pid(), current_setting('work_mem')").fetchone()
+        assert row[0] != held and row[1] == "9MB"
+    assert first is not None
+
+
+def test_reset_and_reset_all_undo_it(proxy):
+    a = proxy.connect()
+    default = show(a, "work_mem")
+    a.execute("SET work_mem = '9MB'")
+    a.execute("RESET work_mem")
+    assert show(a, "work_mem") == default
+    a.execute("SET work_mem = '9MB'")
+    a.execute("SET lock_timeout = '5s'")
+    a.execute("RESET ALL")
+    assert (show(a, "work_mem"), show(a, "lock_timeout")) == (default, "0")
+    a.execute("SET work_mem = '9MB'")
+    a.execute("SET work_mem TO DEFAULT")
+    assert show(a, "work_mem") == default
+
+
+def test_a_rolled_back_set_is_undone(proxy):
+    a = proxy.connect(autocommit=False)
+    default = show(a, "work_mem")
+    a.commit()
+    a.execute("SET work_mem = '9MB'")
+    a.rollback()
+    assert show(a, "work_mem") == default
+    a.commit()
+    a.execute("SET work_mem = '8MB'")
+    a.execute("SAVEPOINT s")
+    a.execute("SET work_mem = '9MB'")
+    a.execute("ROLLBACK TO s")
+    a.commit()
+    assert show(a, "work_mem") == "8MB"
+
+
+def test_set_local_ends_with_its_transaction(proxy):
+    a = proxy.connect()
+    default = show(a, "work_mem")
+    with a.transaction():
+        a.execute("SET LOCAL work_mem = '9MB'")
+        assert show(a, "work_mem") == "9MB"
+    assert show(a, "work_mem") == default
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_set_config_is_followed(proxy, local):
+    a, b = proxy.connect(), proxy.connect()
+    default = show(b, "work_mem")
+    a.execute("SELECT set_config('work_mem', '9MB', %s)", (local,))
+    assert show(b, "work_mem") == default
+    assert show(a, "work_mem") == (default if local else "9MB")
+
+
+def test_set_config_inside_a_function_does_not_leak(proxy, cluster, name):
+    cluster.primary.execute(f"""CREATE FUNCTION {name}() RETURNS text LANGUAGE sql AS
+        $$ SELECT set_config('work_mem', '13MB', false) $$""")
+    a, b = proxy.connect(), proxy.connect()
+    default = show(b, "work_mem")
+    a.execute(f"SELECT {name}()")
+    assert show(b, "work_mem") == default
+
+
+def test_set_in_a_do_block_does_not_leak(proxy):
+    a, b = proxy.connect(), proxy.connect()
+    default = show(b, "work_mem")
+    a.execute("DO $$ BEGIN PERFORM set_config('work_mem', '13MB', false); END $$")
+    assert show(b, "work_mem") == default
+
+
+def test_startup_parameters_and_options_are_carried(proxy):
+    a = proxy.connect(options="-c work_mem=9MB -c app.tenant=seven --statement_timeout=99s",
+                      application_name="starter", client_encoding="LATIN1")
+    b = proxy.connect()
+    default = show(b, "work_mem")
+    for _ in range(2):
+        assert show(a, "work_mem") == "9MB"
+        assert show(a, "app.tenant") == "seven"
+        assert show(a, "statement_timeout") == "99s"
+        assert show(a, "application_name") == "starter"
+        assert show(a, "client_encoding") == "LATIN1"
+        assert default == show(b, "work_mem") != "9MB"
+        assert b.execute("SELECT current_setting('app.tenant', true)").fetchone()[0] in (None, "")
+        assert show(b, "statement_timeout") == "0"
+        assert show(b, "client_encoding") == "UTF8"
+    a.execute("SET work_mem = '1MB'")
+    a.execute("RESET work_mem")
+    assert show(a, "work_mem") == "9MB", "RESET goes back to the startup value"
+
+
+def test_a_bad_startup_option_is_refused_as_postgres_does(proxy):
+    with pytest.raises(psycopg.OperationalError) as e:
+        proxy.connect(options="-c work_mem=nonsense").execute("SELECT 1")
+    assert "work_mem" in str(e.value)
+    assert proxy.connect().execute("SELECT 1").fetchone() == (1,)
+
+
+def test_parameter_status_follows_the_session(proxy):
+    a, b = proxy.connect(), proxy.connect()
+    a.execute("SET TimeZone = 'Asia/Tokyo'")
+    assert a.info.parameter_status("TimeZone") == "Asia/Tokyo"
+    b.execute("SELECT 1")
+    assert b.info.parameter_status("TimeZone") != "Asia/Tokyo"
+    a.execute("SET application_name = 'x y'")
+    assert a.info.parameter_status("application_name") == "x y"
+
+
+def test_set_role_is_carried_and_hidden(run_pgusher, cluster):
+    cluster.primary.execute("GRANT other TO app", dbname="postgres")
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1)
+    a, b = p.connect(), p.connect()
+    a.execute("SET ROLE other")
+    for _ in range(2):
+        assert a.execute("SELECT current_user").fetchone() == ("other",)
+        assert b.execute("SELECT current_user").fetchone() == ("app",)
+    a.execute("RESET ROLE")
+    assert a.execute("SELECT current_user").fetchone() == ("app",)
+
+
+def test_set_session_characteristics_is_carried(proxy):
+    a, b = proxy.connect(), proxy.connect()
+    a.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+    assert show(a, "transaction_read_only") == "on"
+    assert show(b, "transaction_read_only") == "off"
+    assert show(a, "transaction_read_only") == "on"
+
+
+def test_discard_all_gives_a_fresh_session(proxy):
+    a = proxy.connect(options="-c lock_timeout=5s")
+    a.execute("SET work_mem = '9MB'")
+    a.execute("DISCARD ALL")
+    assert show(a, "work_mem") != "9MB"
+    assert show(a, "lock_timeout") == "5s"
+
+
+PINNING = {
+    "temp table": ("CREATE TEMP TABLE {n} AS SELECT 42 AS v", "SELECT v FROM {n}", 42),
+    "session advisory lock": ("SELECT pg_advisory_lock(4711)",
+                              "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 "
+                              "AND pid = pg_backend_pid()", 1),
+    "holdable cursor": ("BEGIN; DECLARE {n} CURSOR WITH HOLD FOR SELECT 42; COMMIT", "FETCH {n}", 42),
+    "sql prepare": ("PREPARE {n} AS SELECT 42", "EXECUTE {n}", 42),
+}
+
+
+@pytest.mark.parametrize("make,use,value", PINNING.values(), ids=PINNING.keys())
+def test_other_session_state_stays_usable_or_is_refused(two_servers, name, make, use, value):
+    """Pinned or carried: works and is nobody else's. Or 0A000 at once: never silently wrong."""
+    a, b = two_servers.connect(), two_servers.connect()
+    try:
+        a.execute(make.format(n=name))
+    except psycopg.errors.FeatureNotSupported:
+        return
+    for _ in range(4):
+        b.execute("SELECT 1")
+        assert a.execute(use.format(n=name)).fetchone()[0] == value
+        break
+    if "advisory" in make:
+        with two_servers.connect() as c:
+            assert c.execute("SELECT pg_try_advisory_lock(4711)").fetchone() == (False,)
+    elif "PREPARE" in make or "TEMP" in make:
+        with pytest.raises(psycopg.Error):
+            b.execute(use.format(n=name))
+    a.close()
+    fresh = two_servers.connect()
+    if "advisory" in make:
+        assert fresh.execute("SELECT pg_try_advisory_lock(4711)").fetchone() == (True,)
+        fresh.execute("SELECT pg_advisory_unlock_all()")
+    else:
+        with pytest.raises(psycopg.Error):
+            fresh.execute(use.format(n=name))
+
+
+def test_a_temp_table_may_reuse_its_name_after_its_owner_left(proxy, name):
+    for _ in range(3):
+        with proxy.connect() as c:
+            try:
+                c.execute(f"CREATE TEMP TABLE {name} (v int)")
+            except psycopg.errors.FeatureNotSupported:
+                return
+
+
+def test_currval_works_or_is_refused(two_servers, cluster, name):
+    cluster.primary.execute(f"CREATE SEQUENCE {name}; GRANT ALL ON SEQUENCE {name} TO app")
+    a, b = two_servers.connect(), two_servers.connect()
+    a.execute(f"SELECT nextval('{name}')")
+    b.execute(f"SELECT nextval('{name}')")
+    try:
+        assert a.execute(f"SELECT currval('{name}')").fetchone() == (1,)
+    except (psycopg.errors.FeatureNotSupported, psycopg.errors.ObjectNotInPrerequisiteState):
+        pass
+
+
+def test_listen_works_or_is_refused(proxy, name):
+    a, b = proxy.connect(), None
+    try:
+        a.execute(f"LISTEN {name}")
+    except psycopg.errors.FeatureNotSupported:
+        return
+    b = proxy.connect(connect_timeout=5)
+    try:
+        b.execute("SET statement_timeout = '3s'")
+        b.execute(f"NOTIFY {name}, 'hello'")
+    except psycopg.Error:
+        return  # the only server is pinned to the listener
+    note = next(a.notifies())
+    assert (note.channel, note.payload) == (name, "hello")
+
+
+def test_a_client_that_left_takes_everything_with_it(proxy):
+    with proxy.connect() as a:
+        a.execute("SET work_mem = '9MB'")
+        a.execute("SET search_path = pg_catalog")
+        a.execute("SET app.secret = 'of a'")
+    b = proxy.connect()
+    assert show(b, "work_mem") != "9MB"
+    assert show(b, "search_path") != "pg_catalog"
+    assert b.execute("SELECT current_setting('app.secret', true)").fetchone()[0] in (None, "")

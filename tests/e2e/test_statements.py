@@ -1,0 +1,128 @@
+"""Protocol-level prepared statements of real drivers over few servers."""
+
+import threading
+
+import psycopg
+import pytest
+
+pytestmark = pytest.mark.tsan
+
+
+@pytest.mark.parametrize("pool_size", [1, 2])
+def test_ten_clients_keep_their_statements_over_few_servers(run_pgusher, cluster, pool_size):
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=pool_size)
+    clients = [p.connect(prepare_threshold=0) for _ in range(10)]
+    for turn in range(5):
+        for i, c in enumerate(clients):
+            assert c.execute("SELECT %s::int + 0", (i,)).fetchone() == (i,)
+            assert c.execute(f"SELECT {i} * %s::int", (turn,)).fetchone() == (i * turn,)
+    with cluster.primary.connect("app") as direct:
+        assert direct is not None
+    assert len(cluster.primary.backends(user="app")) <= pool_size
+
+
+def test_statements_under_concurrency(run_pgusher, cluster):
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=2, max_prepared_statements=5)
+    failures = []
+
+    def work(k):
+        try:
+            with p.connect(prepare_threshold=0) as c:
+                for i in range(100):
+                    q = i % 8
+                    got = c.execute(f"SELECT {q} + %s::int", (k,)).fetchone()
+                    if got != (q + k,):
+                        failures.append((k, i, got))
+        except Exception as e:  # a thread has nobody to raise to
+            failures.append(e)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(10)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not failures, failures[:3]
+
+
+def test_pipeline_mode_of_psycopg(run_pgusher, cluster, name):
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1)
+    cluster.primary.execute(f"CREATE TABLE {name} (v int); GRANT ALL ON {name} TO app")
+    c = p.connect(prepare_threshold=0)
+    with c.pipeline():
+        cursors = [c.execute("SELECT %s::int", (i,)) for i in range(100)]
+        c.execute(f"INSERT INTO {name} VALUES (1)")
+    assert [cur.fetchone()[0] for cur in cursors] == list(range(100))
+    c.cursor().executemany(f"INSERT INTO {name} VALUES (%s)", [(i,) for i in range(500)])
+    assert c.execute(f"SELECT count(*) FROM {name}").fetchone() == (501,)
+
+
+def test_an_error_in_a_pipeline_fails_what_follows_up_to_the_sync(run_pgusher, cluster):
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1)
+    c = p.connect()
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        with c.pipeline():
+            c.execute("SELECT 1")
+            c.execute("SELECT 1/0")
+            c.execute("SELECT 2")
+    assert c.execute("SELECT 3").fetchone() == (3,)
+
+
+def test_binary_results_and_parameters(run_pgusher, cluster):
+    p = run_pgusher({"app": cluster.primary.connstr})
+    c = p.connect(prepare_threshold=0)
+    cur = c.cursor(binary=True)
+    for value in (1, -2**40, "text", b"\0\xff", 1.5, True, None):
+        assert cur.execute("SELECT %b", (value,)).fetchone()[0] == value
+
+
+def test_server_side_cursors(run_pgusher, cluster):
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1)
+    c = p.connect(autocommit=False)
+    with c.cursor(name="big") as cur:
+        cur.itersize = 100
+        cur.execute("SELECT generate_series(1, 1000)")
+        assert sum(r[0] for r in cur) == 500500
+    c.commit()
+
+
+def test_portals_fetched_in_parts(run_pgusher, cluster):
+    from harness import wire
+
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1)
+    with p.raw() as c:
+        c.startup()
+        c.simple("BEGIN")
+        c.send(wire.parse("SELECT generate_series(1, 5)"), wire.bind(portal="p"), wire.execute("p", 2), wire.SYNC)
+        answer = c.until_ready()
+        assert answer.kinds == "12DDsZ"
+        c.send(wire.execute("p", 2), wire.execute("p", 2), wire.SYNC)
+        assert c.until_ready().kinds == "DDsDCZ"
+        assert c.simple("COMMIT").status == "I"
+
+
+def test_a_changed_table_gives_the_error_postgres_gives(run_pgusher, cluster, name):
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1)
+    cluster.primary.execute(f"CREATE TABLE {name} (a int); GRANT ALL ON {name} TO app")
+    c = p.connect(prepare_threshold=0)
+    c.execute(f"SELECT * FROM {name}")
+    cluster.primary.execute(f"ALTER TABLE {name} ADD b int")
+    with pytest.raises(psycopg.errors.FeatureNotSupported) as e:
+        c.execute(f"SELECT * FROM {name}")
+    assert "cached plan must not change result type" in str(e.value)
+
+
+def test_a_statement_used_by_another_user_is_their_own(run_pgusher, cluster):
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1)
+    a, b = p.connect(user="app", prepare_threshold=0), p.connect(user="other", prepare_threshold=0)
+    for _ in range(3):
+        assert a.execute("SELECT current_user").fetchone() == ("app",)
+        assert b.execute("SELECT current_user").fetchone() == ("other",)
+
+
+def test_the_type_of_a_parameter_is_part_of_the_statement(run_pgusher, cluster):
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1)
+    c = p.connect(prepare_threshold=0)
+    for _ in range(2):
+        assert c.execute("SELECT pg_typeof(%s)::text", (1,)).fetchone() == ("smallint",)
+        assert c.execute("SELECT pg_typeof(%s)::text", (1.5,)).fetchone() == ("double precision",)
+        assert c.execute("SELECT pg_typeof(%s)::text", (True,)).fetchone() == ("boolean",)
