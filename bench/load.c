@@ -52,7 +52,8 @@ struct conn {
 
 static struct {
     const char *host, *user, *database, *sql;
-    int port, connections, depth, seconds;
+    int port, connections, depth;
+    double seconds;
     long queries;
     long max_param;
     size_t value_bytes;
@@ -70,6 +71,7 @@ static struct {
          .value_bytes = 1};
 
 static int ep;
+static struct conn *conns;
 static struct sockaddr_in target;
 static uint32_t *samples;
 static size_t samples_count;
@@ -483,7 +485,7 @@ static void read_options(int argc, char **argv)
         case 'd': opt.database = optarg; break;
         case 'c': opt.connections = (int)strtol(optarg, NULL, 10); break;
         case 'f': opt.depth = (int)strtol(optarg, NULL, 10); break;
-        case 't': opt.seconds = (int)strtol(optarg, NULL, 10); break;
+        case 't': opt.seconds = strtod(optarg, NULL); break;
         case 'n': opt.queries = strtol(optarg, NULL, 10); break;
         case 'q': opt.sql = optarg; break;
         case 'P': opt.max_param = strtol(optarg, NULL, 10); break;
@@ -512,7 +514,7 @@ static void stay_idle(void)
         char line[8];
         if (fgets(line, sizeof line, stdin) == NULL) { return; }
     } else {
-        sleep((unsigned)opt.seconds);
+        sleep((unsigned)opt.seconds + 1);
     }
 }
 
@@ -527,13 +529,13 @@ int main(int argc, char **argv)
     target.sin_port = htons((uint16_t)opt.port);
     if (inet_pton(AF_INET, opt.host, &target.sin_addr) != 1) { fail("-h wants an IPv4 address"); }
     samples = malloc(SAMPLES_MAX * sizeof *samples);
-    struct conn *conns = calloc((size_t)opt.connections, sizeof *conns);
+    conns = calloc((size_t)opt.connections, sizeof *conns);
     if (samples == NULL || conns == NULL) { abort(); }
     ep = epoll_create1(EPOLL_CLOEXEC);
     if (opt.mode == REDIS) { set_redis_value(); }
     begin_us = last_us = now_us();
     end_us = INT64_MAX;
-    if (opt.mode == CONNECT) { end_us = begin_us + (int64_t)opt.seconds * 1000000; }
+    if (opt.mode == CONNECT) { end_us = begin_us + (int64_t)(opt.seconds * 1e6); }
     for (int i = 0; i < opt.connections; i++) {
         open_conn(&conns[i]);
         if (i % 64 == 63 && opt.mode != CONNECT) { turn(0); }
@@ -547,7 +549,7 @@ int main(int argc, char **argv)
     }
     if (opt.mode != CONNECT) {
         begin_us = last_us = now_us();
-        end_us = begin_us + (int64_t)opt.seconds * 1000000;
+        end_us = begin_us + (int64_t)(opt.seconds * 1e6);
         received = 0;
         for (int i = 0; i < opt.connections; i++) { ask(&conns[i], (unsigned)opt.depth); }
     }

@@ -26,6 +26,7 @@ struct bytes {
 };
 
 struct peer {
+    struct peer *next, *prev; /* of all there are */
     int fd;
     bool started, in_tx;
     uint32_t key;
@@ -34,6 +35,7 @@ struct peer {
 };
 
 static int ep;
+static struct peer *peers;
 static struct bytes row; /* the value of the one column */
 static uint32_t last_key;
 
@@ -257,6 +259,9 @@ static bool flush(struct peer *p)
 
 static void bury(struct peer *p)
 {
+    if (p->prev != NULL) { p->prev->next = p->next; }
+    if (p->next != NULL) { p->next->prev = p->prev; }
+    if (peers == p) { peers = p->next; }
     close(p->fd);
     free(p->in.ptr);
     free(p->out.ptr);
@@ -290,6 +295,9 @@ static void welcome(int listener)
     struct peer *p = calloc(1, sizeof *p);
     if (p == NULL) { abort(); }
     p->fd = fd;
+    p->next = peers;
+    if (peers != NULL) { peers->prev = p; }
+    peers = p;
     watch(p, EPOLL_CTL_ADD);
 }
 

@@ -109,7 +109,7 @@ cached_read()
     equal "the second answer" "$(app -c "$sql")" "$first"
     equal "the third answer" "$(app -c "$sql")" "$first"
     equal "runs after the third" "$(runs "$mark" "${TOUR_NODES[@]}")" 1
-    equal "the node's own answer" "$(super "$PRIMARY_PORT" -d clinic -c "$sql")" "$first"
+    equal "the node's own answer" "$(truth "$sql")" "$first"
 }
 
 cached_read_in_mode()   # cached_read_in_mode simple|extended|prepared
@@ -168,8 +168,8 @@ two_providers_one_server()
     # In transactions, so that all are on the primary; in turn, so that a server freed by one serves the next.
     local mark7 mark8 mark0 round rows shared expected7 expected8
     mark7=$(new_mark); mark8=$(new_mark); mark0=$(new_mark)
-    expected7=$(super "$PRIMARY_PORT" -d clinic -c "SELECT count(DISTINCT patient_id) FROM appointments WHERE provider_id = '${PROVIDER[7]}'")
-    expected8=$(super "$PRIMARY_PORT" -d clinic -c "SELECT count(DISTINCT patient_id) FROM appointments WHERE provider_id = '${PROVIDER[8]}'")
+    expected7=$(truth "SELECT count(DISTINCT patient_id) FROM appointments WHERE provider_id = '${PROVIDER[7]}'")
+    expected8=$(truth "SELECT count(DISTINCT patient_id) FROM appointments WHERE provider_id = '${PROVIDER[8]}'")
     if [ "$(patients_of 7 first)" = "$(patients_of 8 first)" ]; then printf 'both see the same patients\n'; return 1; fi
     for round in {1..10}; do
         equal "patients of 7, round $round" "$(patients_of 7 "$mark7")" "$expected7"
@@ -206,7 +206,7 @@ audit_names_the_person()
     as_provider 7 app -c "UPDATE users SET first_name = '$mark' WHERE id = '${PROVIDER_USER[7]}'"
     row=$(office -F ' ' -c "SELECT user_id, client_ip, db_user, operation, table_name FROM audit_logs WHERE row_after->>'first_name' = '$mark'")
     equal "the audit row" "$row" "${PROVIDER_USER[7]} 127.0.0.1 app UPDATE users"
-    row=$(super "$PRIMARY_PORT" -d clinic -c "SELECT row_before->>'first_name' <> '$mark' AND NOT row_after ? 'password_hash' FROM audit_logs WHERE row_after->>'first_name' = '$mark'")
+    row=$(truth "SELECT row_before->>'first_name' <> '$mark' AND NOT row_after ? 'password_hash' FROM audit_logs WHERE row_after->>'first_name' = '$mark'")
     equal "before differs, no secret inside" "$row" t
     # nobody named: the write goes through, and the row does not name the one before
     mark=$(new_mark)
@@ -229,7 +229,7 @@ copy_both_ways()
     lines=$(office -c 'COPY (SELECT id, provider_id, starts_at, status FROM appointments) TO STDOUT' | wc -l)
     at_least "rows copied out" "$lines" 100000
     seq 1001 2000 | sed 's/.*/&\tmodule-&\tModule &\t&/' | office -c 'COPY modules FROM STDIN'
-    equal "rows copied in" "$(super "$PRIMARY_PORT" -d clinic -c 'SELECT count(*) FROM modules WHERE id > 1000')" 1000
+    equal "rows copied in" "$(truth 'SELECT count(*) FROM modules WHERE id > 1000')" 1000
     equal "rows deleted" "$(office -c 'WITH d AS (DELETE FROM modules WHERE id > 1000 RETURNING 1) SELECT count(*) FROM d')" 1000
 }
 
@@ -247,7 +247,7 @@ abandoned_query_ends()
 {
     local mark pid tries
     mark=$(new_mark)
-    PGPASSWORD=$APP_PASSWORD psql -X -q -h 127.0.0.1 -p "$PORT" -U app -d clinic -c "SELECT pg_sleep(60) AS $mark" > /dev/null 2>&1 &
+    PGPASSWORD=$APP_PASSWORD "$PG_BIN/psql" -X -q -h 127.0.0.1 -p "$PORT" -U app -d clinic -c "SELECT pg_sleep(60) AS $mark" > /dev/null 2>&1 &
     pid=$!
     for tries in {1..50}; do [ "$(sleeping "$mark")" -ge 1 ] && break; sleep 0.1; done
     equal "queries that run" "$(sleeping "$mark")" 1
@@ -262,7 +262,7 @@ cancel_ends_the_query()
     local mark started=$SECONDS answer
     mark=$(new_mark)
     # SIGINT makes psql send a cancel request over a connection of its own
-    answer=$(PGPASSWORD=$APP_PASSWORD timeout -s INT 1 psql -X -q -h 127.0.0.1 -p "$PORT" -U app -d clinic -c "SELECT pg_sleep(20) AS $mark" 2>&1 || true)
+    answer=$(PGPASSWORD=$APP_PASSWORD timeout -s INT 1 "$PG_BIN/psql" -X -q -h 127.0.0.1 -p "$PORT" -U app -d clinic -c "SELECT pg_sleep(20) AS $mark" 2>&1 || true)
     contains "psql's answer" "$answer" 'canceling statement due to user request'
     at_most "seconds" $((SECONDS - started)) 5
     equal "queries that still run" "$(sleeping "$mark")" 0
@@ -294,14 +294,14 @@ clinic_load()   # clinic_load simple|extended|prepared: all scripts, and two pro
         case $script in */isolation.sql) ;; *) scripts+=(-f "$script") ;; esac
     done
     errors=$(cat "$LIB_TMP"/{primary,replica1,replica2}.log | grep -c -E 'app@clinic (ERROR|FATAL)' || true)
-    last=$(super "$PRIMARY_PORT" -d clinic -c 'SELECT coalesce(max(id), 0) FROM audit_logs')
+    last=$(truth 'SELECT coalesce(max(id), 0) FROM audit_logs')
     as_provider 12 pgbench_app -M "$1" -c 4 -T 3 -D own=12 -f bench/clinic/isolation.sql &
     pid=$!
     as_provider 11 pgbench_app -M "$1" -c 8 -j 2 -T 3 -D own=11 "${scripts[@]}" -f bench/clinic/isolation.sql || status=1
     wait "$pid" || status=1
-    rows=$(super "$PRIMARY_PORT" -d clinic -c "SELECT count(*) FROM audit_logs WHERE id > $last")
+    rows=$(truth "SELECT count(*) FROM audit_logs WHERE id > $last")
     at_least "writes in the audit trail" "$rows" 10 || status=1
-    rows=$(super "$PRIMARY_PORT" -d clinic -c "SELECT count(*) FROM audit_logs WHERE id > $last
+    rows=$(truth "SELECT count(*) FROM audit_logs WHERE id > $last
         AND (user_id, client_ip) IS DISTINCT FROM ('${PROVIDER_USER[11]}', '127.0.0.1')")
     equal "writes of anybody else" "$rows" 0 || status=1
     equal "errors on the nodes" "$(cat "$LIB_TMP"/{primary,replica1,replica2}.log | grep -c -E 'app@clinic (ERROR|FATAL)' || true)" "$errors" || status=1

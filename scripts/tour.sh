@@ -9,15 +9,21 @@ TOUR_NODES=(primary replica1 replica2)
 TOUR_FAILED=0
 TOUR_ROWS=()
 
-# check CLAIM FUNCTION [ARGUMENT...]: a row of the table. What a failing function printed is shown.
+# check CLAIM FUNCTION [ARGUMENT...]: a row of the table. What a failing function printed is shown. A
+# pgusher that died of it is started again, so that the rows below say something of their own.
 check()
 {
-    local claim=$1 output status
+    local claim=$1 output status died=no
     shift
     set +e
     output=$(set -e; "$@" 2>&1)
     status=$?
     set -e
+    if ! alive "$PGUSHER_PID" && [ "$1" != stops_cleanly ]; then
+        died=yes
+        status=1
+        output+=$'\npgusher died; the end of its log:\n'$(tail -n 15 "$LIB_TMP/pgusher.log")
+    fi
     if [ "$status" -eq 0 ]; then
         TOUR_ROWS+=("PASS  $claim")
     else
@@ -26,6 +32,7 @@ check()
     fi
     printf '%s\n' "${TOUR_ROWS[-1]}"
     if [ "$status" -ne 0 ]; then sed 's/^/      | /' <<< "${output:-(status $status)}"; fi
+    if [ "$died" = yes ]; then start_pgusher; fi
 }
 
 equal() { if [ "$2" != "$3" ]; then printf '%s: %s, expected %s\n' "$1" "$2" "$3"; return 1; fi; }
@@ -34,6 +41,9 @@ at_least() { if [ "$2" -lt "$3" ]; then printf '%s: %s, expected at least %s\n' 
 contains() { if [[ $2 != *"$3"* ]]; then printf '%s: %s, expected %s in it\n' "$1" "$2" "$3"; return 1; fi; }
 
 new_mark() { printf 'tour_%s' "$(random_hex 6)"; }
+
+# truth SQL: what the primary itself says, past pgusher and row-level security.
+truth() { super "$PRIMARY_PORT" -d clinic -c "$1"; }
 
 # runs MARK NODE...: how often these nodes together ran a statement with the mark in it.
 runs()
@@ -59,7 +69,13 @@ landed()    # landed MARK primary|replica: once, there, and nowhere else
     fi
 }
 
-as_provider() { local n=$1; shift; PGOPTIONS="-c app.current_provider_id=${PROVIDER[$n]} -c app.current_user_id=${PROVIDER_USER[$n]}" "$@"; }
+# as_provider NUMBER COMMAND...: with what the application of that provider says at login.
+as_provider()
+{
+    local n=$1
+    shift
+    PGOPTIONS="-c app.current_provider_id=${PROVIDER[$n]} -c app.current_user_id=${PROVIDER_USER[$n]}" "$@"
+}
 
 # settle: pgusher answers before it knows the nodes and the catalog; all doubt goes to the primary then.
 # Waits until a read was given to a replica. If none ever is, the checks say so.
@@ -80,8 +96,8 @@ tour()
     local n mode
     declare -gA PROVIDER PROVIDER_USER
     for n in 7 8 9 11 12; do
-        PROVIDER[$n]=$(super "$PRIMARY_PORT" -d clinic -c "SELECT id FROM providers WHERE number = $n")
-        PROVIDER_USER[$n]=$(super "$PRIMARY_PORT" -d clinic -c "SELECT user_id FROM providers WHERE number = $n")
+        PROVIDER[$n]=$(truth "SELECT id FROM providers WHERE number = $n")
+        PROVIDER_USER[$n]=$(truth "SELECT user_id FROM providers WHERE number = $n")
     done
 
     settle

@@ -1,6 +1,8 @@
 /*
  * The client's login. A user that does not exist, has no password, or one that the method cannot
- * use is asked all the same, for a proof that nothing fits: outside all failures look alike.
+ * use is asked all the same, for a proof that nothing fits: outside all failures of a method look
+ * alike. Only auth_type md5 tells something: users with a SCRAM secret are asked for SCRAM, all
+ * others for MD5.
  */
 #include "auth/verify.h"
 

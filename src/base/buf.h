@@ -24,7 +24,7 @@ static inline size_t buf_len(const struct buf *b)
 /* What is queued; valid until the next change of the buffer. */
 static inline struct bytes buf_view(const struct buf *b)
 {
-    return bytes_of(b->data + b->start, b->end - b->start);
+    return b->data == NULL ? (struct bytes){0} : bytes_of(b->data + b->start, b->end - b->start);
 }
 
 /* Room for at least `room` more bytes at data+end; aborts without memory. Returns that place. */

@@ -10,10 +10,10 @@
 #include "base/clock.h"
 #include "base/dlist.h"
 #include "base/mem.h"
+#include "cache/reader.h"
 
-#define STUCK_US     (1 * US_PER_S) /* late for so long: reconnect */
-#define ELEMENTS_MAX 256            /* of an array in a reply */
-#define READ_BYTES   65536
+#define STUCK_US   (250 * US_PER_MS) /* late for so long: reconnect */
+#define READ_BYTES 65536
 
 struct slot {
     struct dlist node;
@@ -35,9 +35,7 @@ struct wire {
     uv_write_t write;
     bool writing, reading;
     struct buf sending;
-    redisReader *reader;
-    redisReplyObjectFunctions functions;
-    void *(*create_array)(const redisReadTask *task, int elements);
+    struct reader *reader;
     char in[READ_BYTES];
 };
 
@@ -70,17 +68,11 @@ struct link *link_new(uv_loop_t *loop, const struct link_ops *ops, void *owner)
     return l;
 }
 
-static void *bounded_array(const redisReadTask *task, int elements)
-{
-    const struct wire *w = task->privdata;
-    return elements < 0 || elements > ELEMENTS_MAX ? NULL : w->create_array(task, elements);
-}
-
 static void on_closed(uv_handle_t *h)
 {
     struct wire *w = h->data;
     buf_done(&w->sending);
-    redisReaderFree(w->reader);
+    reader_free(&w->reader);
     mem_free(&w);
 }
 
@@ -169,23 +161,13 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
     struct wire *w = stream->data;
     struct link *l = w->link;
     if (l == NULL || got == 0) { return; }
-    bool good = got > 0 && redisReaderFeed(w->reader, buf->base, (size_t)got) == REDIS_OK;
-    void *reply = NULL;
-    while (good && w->link == l) {
-        if (redisReaderGetReply(w->reader, &reply) != REDIS_OK) {
-            good = false;
-        } else if (reply == NULL) {
-            break;
-        } else {
-            good = deliver(l, reply);
-            freeReplyObject(reply);
-        }
+    enum err e = got < 0 ? E_EOF : reader_feed(w->reader, bytes_of(buf->base, (size_t)got));
+    redisReply *reply = NULL;
+    while (e == E_OK && w->link == l && (e = reader_next(w->reader, &reply)) == E_OK) {
+        e = deliver(l, reply) ? E_OK : E_PROTOCOL;
+        freeReplyObject(reply);
     }
-    if (w->link == l) {
-        /* what is left is one unfinished reply: however long it says it is, we wait for no more */
-        good = good && w->reader->len - w->reader->pos <= l->max_reply;
-        if (!good) { link_fail(l); }
-    }
+    if (w->link == l && e != E_AGAIN) { link_fail(l); }
     l->ops->read(l->owner);
 }
 
@@ -208,13 +190,7 @@ static struct wire *wire_new(struct link *l)
     w->link = l;
     w->h.handle.data = w;
     w->connect.data = w->write.data = w;
-    w->reader = redisReaderCreate();
-    if (w->reader == NULL) { abort(); }
-    w->functions = *w->reader->fn;
-    w->create_array = w->functions.createArray;
-    w->functions.createArray = bounded_array;
-    w->reader->fn = &w->functions;
-    w->reader->privdata = w;
+    w->reader = reader_new(l->max_reply);
     l->wire = w;
     return w;
 }

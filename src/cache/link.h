@@ -25,7 +25,7 @@ struct link_ops {
 typedef void link_answer(void *arg, const redisReply *reply);
 
 struct link *link_new(uv_loop_t *loop, const struct link_ops *ops, void *owner);
-/* Closes without calling down() or any answer; frees now what the loop does not hold. */
+/* Closes; answers what is pending with NULL, so that its owner can free it; calls no down(). */
 void link_free(struct link **l);
 
 /* Starts connecting; the connection is given up when it is not there by due_us. */

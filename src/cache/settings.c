@@ -17,6 +17,7 @@ static void put_text(struct buf *b, const char *text)
 static uint64_t print_rules(const struct config *cfg)
 {
     struct buf b = {0};
+    buf_put_u32(&b, (uint32_t)cfg->rules_count);
     for (size_t i = 0; i < cfg->rules_count; i++) {
         const struct rule_config *r = &cfg->rules[i];
         buf_put_u8(&b, (uint8_t)r->mode);

@@ -1,6 +1,6 @@
 /*
- * Makes a catalog from facts given in any order; relations are named by OID, and a fact about an OID
- * that never turns up as a relation is left out. Control thread.
+ * Makes a catalog from facts given in any order; relations are named by OID, and a fact about an
+ * OID that never turns up as a relation is left out. Control thread.
  */
 #pragma once
 

@@ -81,8 +81,8 @@ const struct function *catalog_function(const struct catalog *c, const char *nam
 }
 
 /*
- * An unqualified call may mean the built-in or a user's overload, whichever fits the arguments best:
- * both must be harmless. A name that nobody knows may have been created since.
+ * An unqualified call may mean the built-in or a user's overload, whichever fits the arguments
+ * best: both must be harmless. A name that nobody knows may have been created since.
  */
 struct call catalog_call(const struct catalog *c, const struct stmt_name *name)
 {
@@ -101,4 +101,12 @@ struct call catalog_call(const struct catalog *c, const struct stmt_name *name)
         call.writes = call.writes || f->writes;
     }
     return call;
+}
+
+bool catalog_reads_setting(const struct catalog *c, const struct stmt_name *name)
+{
+    if (strcmp(name->name, "current_setting") != 0) { return false; }
+    const struct function *f = catalog_function(c, name->name);
+    if (name->schema != NULL) { return strcmp(name->schema, "pg_catalog") == 0; }
+    return f != NULL && f->builtin && !f->user;
 }

@@ -1,6 +1,6 @@
 /*
- * What the names of one database mean: relations, views, foreign keys, partitions, policies, functions.
- * Loaded by the control thread over libpq, published as an immutable snapshot.
+ * What the names of one database mean: relations, views, foreign keys, partitions, policies,
+ * functions. Loaded by the control thread over libpq, published as an immutable snapshot.
  */
 #pragma once
 
@@ -21,10 +21,10 @@ enum judge_reason {
     JUDGE_CACHEABLE, /* may be cached; every dependency is named by a rule */
     JUDGE_NO_CATALOG,
     JUDGE_NOT_PARSED,
-    JUDGE_NOT_READ,         /* writes, locks or changes the session */
-    JUDGE_MULTI,            /* several statements in one text */
-    JUDGE_NO_RULE,          /* a relation that no rule names (named in `culprit`) */
-    JUDGE_NO_RELATION,      /* reads no table at all */
+    JUDGE_NOT_READ,    /* writes, locks or changes the session */
+    JUDGE_MULTI,       /* several statements in one text */
+    JUDGE_NO_RULE,     /* a relation that no rule names (named in `culprit`) */
+    JUDGE_NO_RELATION, /* reads no table at all */
     JUDGE_UNKNOWN_RELATION,
     JUDGE_AMBIGUOUS,        /* the bare name exists in several schemas */
     JUDGE_CATALOG_RELATION, /* pg_catalog, information_schema */
@@ -47,12 +47,12 @@ enum { JUDGE_DEPS = 16, JUDGE_KEYED = 8 };
 
 /* A statement in the light of a catalog. Immutable once made. */
 struct judgement {
-    bool replica;      /* provably reads only: may run on a replica */
-    bool taints;       /* calls a function that may change session state */
+    bool replica; /* provably reads only: may run on a replica */
+    bool taints;  /* calls a function that may change session state */
     enum judge_reason reason;
-    char culprit[64];  /* the relation or function that decided, when there is one */
-    int rule;          /* index of the cache rule with the smallest ttl among the deps, or -1 */
-    unsigned deps_count;
+    char culprit[64];    /* the relation or function that decided, when there is one */
+    int rule;            /* index of the cache rule with the smallest ttl among the deps, or -1 */
+    unsigned deps_count; /* 0 also when there are too many, or one of them is not known */
     /* Relation OIDs, closed over views, policies and, upwards only, partitions and inheritance: who
        writes a leaf also bumps what is above it, so the two sets meet at the common ancestor. */
     uint32_t deps[JUDGE_DEPS];
@@ -60,7 +60,8 @@ struct judgement {
     const char *keyed[JUDGE_KEYED]; /* settings that policies read; point into the catalog */
     bool keyed_role;                /* policies read current_user or session_user */
     bool writes_all;                /* bump everything */
-    unsigned writes_count; /* relation OIDs closed over cascades, partitions (up), views: bump these */
+    unsigned
+        writes_count; /* relation OIDs closed over cascades, partitions (up), views: bump these */
     uint32_t writes[JUDGE_DEPS];
 };
 

@@ -1,7 +1,7 @@
 /*
- * Functions by name. For built-ins the volatility of pg_proc is the measure, corrected where it says
- * too little: a STABLE function may look at the server it runs on, the clock, or the session. For
- * users' functions the words of the body are searched: crude, and wrong only to the safe side,
+ * Functions by name. For built-ins the volatility of pg_proc is the measure, corrected where it
+ * says too little: a STABLE function may look at the server it runs on, the clock, or the session.
+ * For users' functions the words of the body are searched: crude, and wrong only to the safe side,
  * because every way to change a session or a table has a word that gives it away.
  */
 #include "catalog/function.h"
@@ -48,10 +48,6 @@ static const char *const settings_only[] = {
     "json_object_agg",
     "json_object_agg_strict",
     "json_object_agg_unique",
-    "json_populate_record",
-    "json_populate_recordset",
-    "json_to_record",
-    "json_to_recordset",
     "jsonb_agg",
     "jsonb_agg_strict",
     "jsonb_build_array",
@@ -59,11 +55,9 @@ static const char *const settings_only[] = {
     "jsonb_object_agg",
     "jsonb_object_agg_strict",
     "jsonb_object_agg_unique",
-    "jsonb_populate_record",
-    "jsonb_populate_recordset",
-    "jsonb_to_record",
-    "jsonb_to_recordset",
+    "length",
     "make_timestamptz",
+    "numeric",
     "overlaps",
     "phraseto_tsquery",
     "plainto_tsquery",
@@ -120,7 +114,8 @@ struct call function_builtin(const char *name, char volatility)
     if (IS_IN(name, text_runners)) { return (struct call){.taints = true, .writes = true}; }
     if (volatility == 'i') { return (struct call){.replica = true, .cacheable = true}; }
     if (volatility != 's') { return (struct call){0}; }
-    return (struct call){.replica = !tells_the_server(name), .cacheable = IS_IN(name, settings_only)};
+    return (struct call){.replica = !tells_the_server(name),
+                         .cacheable = IS_IN(name, settings_only)};
 }
 
 /* ---- words */
@@ -210,22 +205,21 @@ bool function_next_word(const char **ret_at, bool *starts, struct word *ret)
 
 /* Anywhere in a body, these may change the session, or run a text that does. */
 static const char *const tainting[] = {
-    "call",        "dblink_connect", "discard",   "execute", "listen",     "load",
-    "pg_temp",     "prepare",        "reset",     "set_config", "setseed", "temp",
-    "temporary",   "unlisten",
+    "call",    "dblink_connect", "discard",    "execute", "listen", "load",      "pg_temp",
+    "prepare", "reset",          "set_config", "setseed", "temp",   "temporary", "unlisten",
 };
 
 /* Anywhere in a body, these may write a table, or run a text that does. */
 static const char *const writing[] = {
-    "alter",   "call", "copy",   "create", "dblink_exec", "delete",   "drop",   "execute",
-    "insert",  "merge", "refresh", "truncate", "update",
+    "alter",   "call",   "copy",  "create",  "dblink_exec", "delete", "drop",
+    "execute", "insert", "merge", "refresh", "truncate",    "update",
 };
 
 /* Their functions do what their documentation says; none changes a session or writes a table. */
 static const char *const plain_extensions[] = {
-    "bloom",   "btree_gin", "btree_gist", "citext",    "cube",    "earthdistance", "fuzzystrmatch",
-    "hstore",  "intarray",  "ltree",      "pg_trgm",   "pgcrypto", "postgis",      "seg",
-    "unaccent", "uuid-ossp", "vector",
+    "bloom",         "btree_gin", "btree_gist", "citext",    "cube",    "earthdistance",
+    "fuzzystrmatch", "hstore",    "intarray",   "ltree",     "pg_trgm", "pgcrypto",
+    "postgis",       "seg",       "unaccent",   "uuid-ossp", "vector",
 };
 
 static struct body scan(const char *text, bool sql)
@@ -235,7 +229,10 @@ static struct body scan(const char *text, bool sql)
     bool starts = true;
     while (function_next_word(&text, &starts, &w)) {
         bool set = strcmp(w.text, "set") == 0 && w.starts;
-        if (set || IS_IN(w.text, tainting) || strstr(w.text, "advisory") != NULL) { b.taints = true; }
+        if (IS_IN(w.text, text_runners)) { return (struct body){.taints = true, .writes = true}; }
+        if (set || IS_IN(w.text, tainting) || strstr(w.text, "advisory") != NULL) {
+            b.taints = true;
+        }
         /* SELECT ... INTO makes a table in SQL, and fills a variable in PL/pgSQL. */
         if (IS_IN(w.text, writing) || (sql && strcmp(w.text, "into") == 0)) { b.writes = true; }
     }
@@ -248,7 +245,9 @@ struct body function_body(const struct function_source *f)
     if (sql || strcmp(f->language, "plpgsql") == 0) { return scan(f->text, sql); }
     bool compiled = strcmp(f->language, "c") == 0 || strcmp(f->language, "internal") == 0;
     if (!compiled) { return (struct body){.taints = true, .writes = true}; }
-    if (strcmp(f->name, "set_limit") == 0) { return (struct body){.taints = true}; } /* of pg_trgm */
+    if (strcmp(f->name, "set_limit") == 0) {
+        return (struct body){.taints = true};
+    } /* of pg_trgm */
     if (IS_IN(f->extension, plain_extensions) || f->volatility != 'v') { return (struct body){0}; }
     return (struct body){.taints = true, .writes = true};
 }

@@ -1,6 +1,6 @@
 /*
- * Loads one database's catalog over asynchronous libpq on the control thread's loop, again whenever a
- * cheap fingerprint changes (polled), and publishes each new snapshot.
+ * Loads one database's catalog over asynchronous libpq on the control thread's loop, again whenever
+ * a cheap fingerprint changes (polled), and publishes each new snapshot.
  */
 #pragma once
 
@@ -13,7 +13,8 @@ typedef struct uv_loop_s uv_loop_t;
 struct catalog_source {
     /* "host" and port of the current primary; false: none known, try later. Control thread. */
     bool (*primary)(void *arg, const char **host, int *port);
-    /* A new snapshot; the callee takes the reference. NULL: it could not be kept fresh (fail closed). */
+    /* A new snapshot; the callee takes the reference. NULL: it could not be kept fresh (fail
+     * closed). */
     void (*publish)(void *arg, struct catalog *c);
     void *arg;
     const char *database; /* pgusher's name for it, for logs */

@@ -1,4 +1,5 @@
-/* The inside of a catalog: build.c makes it, judge.c reads it, nobody else looks. Immutable once made. */
+/* The inside of a catalog: build.c makes it, judge.c reads it, nobody else looks. Immutable once
+ * made. */
 #pragma once
 
 #include <stdatomic.h>
@@ -6,8 +7,6 @@
 #include "base/arena.h"
 #include "base/hmap.h"
 #include "catalog/catalog.h"
-
-enum { RELATION_LINKS = 6 };
 
 /* A growing list of relations in the catalog's arena. */
 struct relations {
@@ -32,9 +31,9 @@ struct relation {
     bool system;      /* in pg_catalog or information_schema */
     bool row_security;
 
-    struct relations parents; /* partitioned or inherited table above it */
-    struct relations reads;   /* a view's relations */
-    struct relations guards;  /* relations that its policies read */
+    struct relations parents;  /* partitioned or inherited table above it */
+    struct relations reads;    /* a view's relations */
+    struct relations guards;   /* relations that its policies read */
     struct relations cascades; /* relations that a DELETE or UPDATE here changes by foreign key */
 
     /* Of this relation and all below it: */
@@ -78,7 +77,8 @@ struct catalog {
     struct rule *rules;
     size_t rules_count;
     bool has_rules;
-    struct obstacle operators; /* a user's operator may read or change anything: nothing is cached */
+    struct obstacle
+        operators; /* a user's operator may read or change anything: nothing is cached */
 };
 
 const struct relation *catalog_relation(const struct catalog *c, uint32_t oid);
@@ -88,9 +88,11 @@ const struct function *catalog_function(const struct catalog *c, const char *nam
 
 /* What a call by that name means; schema NULL: not qualified. */
 struct call {
-    bool replica;  /* may run there */
-    bool taints;   /* may change the session in a way that its text does not show */
-    bool writes;   /* may write tables */
+    bool replica; /* may run there */
+    bool taints;  /* may change the session in a way that its text does not show */
+    bool writes;  /* may write tables */
     bool cacheable;
 };
 struct call catalog_call(const struct catalog *c, const struct stmt_name *name);
+/* The call is of the built-in current_setting() and nothing else. */
+bool catalog_reads_setting(const struct catalog *c, const struct stmt_name *name);

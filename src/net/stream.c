@@ -93,7 +93,7 @@ void stream_pause(struct stream *s, bool pause)
 static void write_now(struct stream *s, struct bytes run)
 {
     struct iovec iov[2] = {
-        {s->out.data + s->out.start, buf_len(&s->out)},
+        {(void *)(uintptr_t)buf_view(&s->out).ptr, buf_len(&s->out)},
         {(void *)(uintptr_t)run.ptr, run.len},
     };
     size_t queued = iov[0].iov_len, total = queued + run.len;

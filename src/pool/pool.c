@@ -461,6 +461,23 @@ void pool_recycle(struct pool *p, struct loop *l)
     lock_drop(&p->lock);
 }
 
+void pool_shutdown(struct pool *p, struct loop *l)
+{
+    for (;;) {
+        struct server *s = NULL;
+        lock_take(&p->lock);
+        dlist_each(node, &p->all)
+        {
+            struct server *other = container_of(node, struct server, all);
+            if (other->stream.loop == l) { s = other; }
+        }
+        if (s != NULL) { dlist_remove(&s->node); }
+        lock_drop(&p->lock);
+        if (s == NULL) { return; }
+        close_server(&s, "server shutting down");
+    }
+}
+
 void pool_counts(struct pool *p, struct pool_counts *ret)
 {
     lock_take(&p->lock);

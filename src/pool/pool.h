@@ -50,6 +50,9 @@ void pool_pump(struct pool *p, struct loop *l);
 /* RECONNECT, PAUSE, retirement: idle servers close now, lent ones at their release. */
 void pool_recycle(struct pool *p, struct loop *l);
 
+/* The process stops and no client is left: closes every server that loop watches. */
+void pool_shutdown(struct pool *p, struct loop *l);
+
 struct pool_counts {
     unsigned total, idle, active, login, cleaning, waiting, used;
     int64_t oldest_wait_us; /* since when the first one waits; 0: nobody */

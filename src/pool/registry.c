@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "pool/pool.h"
 
@@ -152,6 +153,27 @@ static bool same_options(const struct options *a, const struct options *b)
            a->cancel_wait_timeout_us == b->cancel_wait_timeout_us;
 }
 
+const char *database_monitor(const struct database *db, const struct userlist *users,
+                             const char **password)
+{
+    const struct options *o = &db->config->o;
+    const char *user = db->line->monitor_user != NULL ? db->line->monitor_user
+                       : o->monitor_user[0] != '\0'   ? o->monitor_user
+                       : db->line->user != NULL        ? db->line->user
+                       : db->line->auth_user != NULL   ? db->line->auth_user
+                       : o->auth_user[0] != '\0'      ? o->auth_user
+                                                       : NULL;
+    *password = NULL;
+    if (user == NULL) { return NULL; }
+    const struct user_secret *secret = userlist_find(users, user);
+    if (db->line->user != NULL && strcmp(user, db->line->user) == 0 && db->line->password != NULL) {
+        *password = db->line->password;
+    } else if (secret != NULL && secret->kind == SECRET_PLAIN) {
+        *password = secret->text;
+    }
+    return user;
+}
+
 static struct database *make_database(struct registry *r, const struct database_config *line,
                                       const char *name)
 {
@@ -169,6 +191,13 @@ static struct database *make_database(struct registry *r, const struct database_
                                                   : o->read_consistency;
     db->mode = line->pool_mode >= 0 ? (enum pool_mode)line->pool_mode : o->pool_mode;
     db->max_lag_us = o->replica_max_lag_us;
+    const char *password;
+    if ((db->split || db->cache != CACHE_OFF) && database_monitor(db, r->userlist, &password) == NULL) {
+        log_warn(NULL, "event=monitor_missing database=%s read_write_split and cache stay off: no monitor_user",
+                 name);
+        db->split = false;
+        db->cache = CACHE_OFF;
+    }
     lock_init(&db->catalog_lock, RANK_LEAF);
     dlist_init(&db->accounts);
     dlist_push_back(&r->databases, &db->node);

@@ -87,6 +87,11 @@ void registry_each_database(struct registry *r, void (*visit)(struct database *d
 void registry_each_account(struct registry *r, void (*visit)(struct account *a, void *arg),
                            void *arg);
 
+/* Whom pgusher's own connections to it log in as; NULL: nobody, so no probes, splitting or cache.
+   *password may be NULL: libpq looks for it. Borrowed from the database and the user list. */
+const char *database_monitor(const struct database *db, const struct userlist *users,
+                             const char **password);
+
 /* The catalog for judging, one reference; NULL: not known. */
 struct catalog *database_catalog(struct database *db);
 /* Takes the reference. Control thread. */

@@ -220,7 +220,9 @@ enum err identity_guard(const struct identity *id, const struct statement *s, st
     if (e == E_OK && (transactions || s->kind == STMT_UNKNOWN)) {
         e = guard_order(id, s, text, why);
     }
-    if (e == E_OK && (s->flags & STMT_DYNAMIC_BODY) != 0) { e = guard_body(text, why); }
+    /* PREPARE hides its statement from EXECUTE only: its names were judged above */
+    bool body = (s->flags & STMT_DYNAMIC_BODY) != 0 && s->kind != STMT_PREPARE;
+    if (e == E_OK && body) { e = guard_body(text, why); }
     if (e == E_OK && s->kind == STMT_UNKNOWN) { e = guard_unparsed(text, why); }
     if (e == E_OK && s->kind == STMT_DDL && scan_mentions(text, "set_config")) {
         e = refuse(why, "a definition that calls set_config");

@@ -88,6 +88,21 @@ bool identity_protects(const struct identity *id, const char *name)
     return id != NULL && find_row(id, name) != NULL;
 }
 
+bool identity_reads_startup(const struct identity *id, const char *name)
+{
+    for (size_t i = 0; id != NULL && i < id->count; i++) {
+        const struct template *t = &id->rows[i].value;
+        for (size_t k = 0; k < t->count; k++) {
+            const struct source_part *part = &t->parts[k];
+            if (part->kind == SOURCE_STARTUP && part->arg.len == strlen(name) &&
+                strncasecmp((const char *)part->arg.ptr, name, part->arg.len) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 enum err identity_apply(const struct identity *id, const struct identity_sources *from,
                         struct varset_edit *edit, struct fault *why)
 {

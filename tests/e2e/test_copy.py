@@ -47,7 +47,7 @@ def test_a_failed_copy_leaves_nothing(proxy, name):
 
 def test_a_copy_broken_off_by_the_client_leaves_nothing(proxy, name):
     c = proxy.connect()
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises((ZeroDivisionError, psycopg.errors.QueryCanceled)):  # by psycopg's version
         with c.cursor().copy(f"COPY {name} FROM STDIN") as copy:
             copy.write("1\tx\n")
             1 / 0

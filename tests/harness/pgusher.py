@@ -71,7 +71,7 @@ class Pgusher:
             "unix_socket_dir": self.folder,
             "auth_type": "trust",
             "auth_file": self.auth_file,
-            "pool_mode": "transaction",
+            "pool_mode": os.environ.get("PGUSHER_POOL_MODE", "transaction"),
             "admin_users": "boss",
             "max_client_conn": 1000,
             "ignore_startup_parameters": "extra_float_digits" if is_pgbouncer() else None,

@@ -1,0 +1,292 @@
+/*
+ * The console's side of a client: messages in, commands run one after another, answers out. The
+ * extended protocol is refused and the connection kept: what follows is skipped up to the Sync.
+ */
+#include "admin/admin.h"
+
+#include "admin/command.h"
+#include "admin/control.h"
+#include "admin/ledger.h"
+#include "admin/session.h"
+#include "admin/show.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "pgwire/compose.h"
+#include "pgwire/extended.h"
+#include "pgwire/frame.h"
+
+enum { QUERY_MOST = 65536 };
+
+struct office *office_new(struct front *own, struct front **fronts, unsigned fronts_count,
+                          struct cache *cache, const struct admin_hooks *hooks)
+{
+    struct office *o = mem_new(struct office);
+    o->front = own;
+    o->fronts = fronts;
+    o->fronts_count = fronts_count;
+    o->cache = cache;
+    if (hooks != NULL) { o->hooks = *hooks; }
+    if (own == fronts[0]) { o->ledger = ledger_new(own); }
+    own->office = o;
+    return o;
+}
+
+/* The clients are gone. Letters that are still on their way find no office. */
+void office_free(struct office **po)
+{
+    struct office *o = *po;
+    if (o == NULL) { return; }
+    *po = NULL;
+    o->front->office = NULL;
+    ledger_free(&o->ledger);
+    hmap_done(&o->sessions);
+    mem_free(&o);
+}
+
+static struct session *session_of(struct client *c)
+{
+    struct office *o = c->front->office;
+    struct session *s = session_find(o, c->id);
+    if (s != NULL) { return s; }
+    s = mem_new(struct session);
+    s->id = c->id;
+    s->office = o;
+    s->client = c;
+    hmap_insert(&o->sessions, &s->link, bytes_of(&s->id, sizeof s->id));
+    return s;
+}
+
+/* ---- commands -------------------------------------------------------------------------------- */
+
+static void run_query(struct session *s, struct bytes text)
+{
+    struct arena memory = {0};
+    struct command c;
+    s->busy = true;
+    s->client->requested_wall_us = clock_wall_us();
+    if (command_parse(text, &memory, &c, NULL) != E_OK) {
+        session_reject(s, text);
+    } else if (c.count == 0) {
+        compose_bare(session_out(s), 'I');
+        compose_ready(session_out(s), 'I');
+        s->busy = false;
+    } else if (!show_run(s, &c) && !control_run_command(s, &c)) {
+        session_reject(s, text);
+    }
+    arena_done(&memory);
+}
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+static void break_off(struct client *c, const char *what, unsigned type)
+{
+    struct fault why;
+    (void)fault_set(&why, E_PROTOCOL, "%s: message type %u", what, type);
+    client_fail(c, &why);
+}
+
+static bool is_strict(const struct session *s)
+{
+    struct config *cfg = registry_config(s->office->front->registry);
+    bool strict = cfg->o.pgbouncer_compat == COMPAT_STRICT;
+    config_unref(&cfg);
+    return strict;
+}
+
+static void refuse_extended(struct session *s)
+{
+    struct client *c = s->client;
+    struct fault why;
+    (void)fault_state(&why, E_REFUSED, "0A000",
+                      "extended query protocol not supported by admin console");
+    if (is_strict(s)) {
+        (void)fault_state(&why, E_REFUSED, "08P01", "%s", why.text);
+        client_fail(c, &why);
+        return;
+    }
+    fault_hint(&why, "Use simple queries: psql, or your driver's simple query mode.");
+    compose_fault(&c->stream.out, "ERROR", &why);
+    c->skip_to_sync = true;
+}
+
+/* A message that is not looked into: its bytes go by as they come. */
+static size_t skip(struct session *s, struct bytes in, struct frame f)
+{
+    size_t here = f.size < in.len ? f.size : in.len;
+    s->left = f.size - (uint32_t)here;
+    return here;
+}
+
+/* The message at the front of `in`. Returns what was used; 0: not whole yet. c may be closed. */
+static size_t take(struct session *s, struct bytes in, struct frame f)
+{
+    struct client *c = s->client;
+    struct buf *out = &c->stream.out;
+    if (f.type == 'X') {
+        client_close(c, "client close request");
+        return 0;
+    }
+    if (f.type == 'S') {
+        c->skip_to_sync = false;
+        compose_ready(out, 'I');
+        return skip(s, in, f);
+    }
+    if (c->skip_to_sync) { return skip(s, in, f); }
+    switch (f.type) {
+    case 'Q': break;
+    case 'P':
+    case 'B':
+    case 'D':
+    case 'E':
+    case 'C': {
+        size_t here = skip(s, in, f);
+        refuse_extended(s);
+        return here;
+    }
+    case 'H': return skip(s, in, f);
+    case 'd':
+    case 'c':
+    case 'f': return skip(s, in, f); /* as PostgreSQL does outside of COPY */
+    case 'F':
+        compose_error(out, "ERROR", "0A000", "function calls not supported by admin console", NULL);
+        compose_ready(out, 'I');
+        return skip(s, in, f);
+    default: break_off(c, "unsupported packet type for admin console", f.type); return 0;
+    }
+    if (f.size > QUERY_MOST) {
+        compose_error(out, "ERROR", "54000", "the command is too long", NULL);
+        compose_ready(out, 'I');
+        return skip(s, in, f);
+    }
+    if (f.size > in.len) { return 0; }
+    struct bytes text;
+    if (extended_read_query(frame_body(in, f), &text) != E_OK) {
+        break_off(c, "malformed message", f.type);
+        return 0;
+    }
+    run_query(s, text);
+    return f.size;
+}
+
+static bool has_room(const struct client *c)
+{
+    return stream_unwritten(&c->stream) <= STREAM_HIGH_WATER;
+}
+
+/* Returns what was used of the input. c may be closed on return. */
+static size_t run(struct client *c, struct bytes in)
+{
+    struct session *s = session_of(c);
+    size_t used = 0;
+    s->running = true;
+    while (used < in.len && !s->busy && has_room(c)) {
+        struct bytes rest = bytes_skip(in, used);
+        if (s->left > 0) {
+            size_t here = s->left < rest.len ? s->left : rest.len;
+            s->left -= (uint32_t)here;
+            used += here;
+            continue;
+        }
+        struct frame f;
+        enum err e = frame_peek(rest, &f);
+        if (e == E_AGAIN) { break; }
+        if (e != E_OK) {
+            break_off(c, "invalid length", rest.ptr[0]);
+            return used;
+        }
+        size_t here = take(s, rest, f);
+        if (c->state != CLIENT_READY) { return used; } /* s is gone too */
+        if (here == 0) { break; }
+        used += here;
+    }
+    s->running = false;
+    stream_flush(&c->stream);
+    return used;
+}
+
+static void shut(struct client *c)
+{
+    struct fault why;
+    (void)fault_set(&why, E_SHUTDOWN, "server shutting down");
+    client_fail(c, &why);
+}
+
+/* The last look after work was done for c: is it still wanted, may it be read? */
+static void settle(struct client *c)
+{
+    if (c->stream.state != E_OK) {
+        client_close(c, "client unexpected eof");
+        return;
+    }
+    const struct session *s = session_of(c);
+    if (c->draining && !s->busy) {
+        shut(c);
+        return;
+    }
+    stream_pause(&c->stream, buf_len(&c->stream.in) > QUERY_MOST || !has_room(c));
+}
+
+/* Works on what was kept of the input. */
+static void go_on(struct client *c)
+{
+    size_t used = run(c, buf_view(&c->stream.in));
+    if (c->state != CLIENT_READY) { return; }
+    buf_consume(&c->stream.in, used);
+    buf_release(&c->stream.in);
+    settle(c);
+}
+
+void admin_resume(struct session *s)
+{
+    go_on(s->client);
+}
+
+static void on_events(struct client *c, int events)
+{
+    if ((events & UV_WRITABLE) != 0) { stream_flush(&c->stream); }
+    if ((events & UV_READABLE) == 0) {
+        go_on(c);
+        return;
+    }
+    struct bytes in;
+    enum err e = stream_read(&c->stream, &in);
+    if (e == E_AGAIN) {
+        go_on(c);
+        return;
+    }
+    if (e != E_OK) {
+        client_close(c, "client unexpected eof");
+        return;
+    }
+    size_t used = run(c, in);
+    if (c->state != CLIENT_READY) { return; }
+    stream_used(&c->stream, in, used);
+    settle(c);
+}
+
+static void on_cancel(struct client *c)
+{
+    struct session *s = session_find(c->front->office, c->id);
+    if (s != NULL) { control_cancel(s); }
+}
+
+/* A command in progress is answered first; one that waits for others ends here. */
+static void on_drain(struct client *c)
+{
+    struct session *s = session_of(c);
+    if (s->running || (s->busy && s->wait == SESSION_ACTS)) { return; }
+    shut(c);
+}
+
+static void on_closed(struct client *c)
+{
+    struct office *o = c->front->office;
+    struct session *s = session_find(o, c->id);
+    if (s == NULL) { return; }
+    timer_clear(&o->front->loop->timers, &s->timer);
+    hmap_remove(&o->sessions, &s->link);
+    mem_free(&s);
+}
+
+const struct client_ops admin_ops = {
+    .events = on_events, .cancel = on_cancel, .drain = on_drain, .closed = on_closed};

@@ -1,0 +1,366 @@
+/* Threads, accepting, and the once-a-second upkeep. */
+#include "worker/worker.h"
+
+#include <assert.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+enum { TIDY_US = 1000000, ACCEPT_PAUSE_US = 100000, ACCEPT_BURST = 64, WORKER_STACK = 64 << 20 };
+
+struct worker {
+    struct crew *crew;
+    uv_thread_t thread;
+    struct loop loop;
+    struct front front;
+    struct timer upkeep;
+    struct timer accept_again;
+};
+
+struct door { /* a listening socket */
+    struct worker *worker;
+    struct watch *watch;
+    int fd;
+};
+
+struct crew {
+    struct worker *workers;
+    unsigned count;
+    struct loop **loops;
+    struct front **fronts;
+    struct registry *registry;
+    struct cache *cache;
+    const struct admin_hooks *hooks;
+    struct door *doors;
+    size_t doors_count;
+};
+
+struct arrival { /* an accepted socket on its way to its worker */
+    struct letter letter;
+    struct front *front;
+    int fd;
+    struct address peer;
+};
+
+struct crew *crew_new(unsigned count, const struct admin_hooks *hooks)
+{
+    struct crew *c = mem_new(struct crew);
+    c->count = count;
+    c->hooks = hooks;
+    c->workers = mem_array(struct worker, count);
+    c->loops = mem_array(struct loop *, count);
+    c->fronts = mem_array(struct front *, count);
+    for (unsigned i = 0; i < count; i++) {
+        struct worker *w = &c->workers[i];
+        w->crew = c;
+        loop_init(&w->loop);
+        w->loop.index = i;
+        dlist_init(&w->front.clients);
+        c->loops[i] = &w->loop;
+        c->fronts[i] = &w->front;
+    }
+    return c;
+}
+
+struct loop **crew_loops(struct crew *c)
+{
+    return c->loops;
+}
+
+unsigned crew_count(const struct crew *c)
+{
+    return c->count;
+}
+
+unsigned crew_clients(const struct crew *c)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < c->count; i++) {
+        n += atomic_load(&c->workers[i].front.clients_count);
+    }
+    return n;
+}
+
+/* ---- accepting ------------------------------------------------------------------------------- */
+
+static void open_arrival(struct letter *l)
+{
+    struct arrival *a = container_of(l, struct arrival, letter);
+    client_accept(a->front, a->fd, &a->peer);
+    mem_free(&a);
+}
+
+static void hand_out(struct crew *c, int fd, const struct address *peer)
+{
+    struct worker *to = &c->workers[0];
+    for (unsigned i = 1; i < c->count; i++) {
+        struct worker *w = &c->workers[i];
+        if (atomic_load(&w->front.clients_count) < atomic_load(&to->front.clients_count)) {
+            to = w;
+        }
+    }
+    if (to == &c->workers[0]) {
+        client_accept(&to->front, fd, peer);
+        return;
+    }
+    struct arrival *a = mem_new(struct arrival);
+    a->letter.open = open_arrival;
+    a->front = &to->front;
+    a->fd = fd;
+    a->peer = *peer;
+    loop_post(&to->loop, &a->letter);
+}
+
+static void on_door(void *arg, int events)
+{
+    struct door *d = arg;
+    struct crew *c = d->worker->crew;
+    (void)events;
+    for (int i = 0; i < ACCEPT_BURST; i++) {
+        int fd;
+        struct address peer;
+        enum err e = socket_accept(d->fd, &fd, &peer);
+        if (e == E_LIMIT) { /* out of descriptors: look again when some may be free */
+            log_warn(NULL, "event=accept_paused reason=\"out of file descriptors\" ms=%d",
+                     (int)(ACCEPT_PAUSE_US / US_PER_MS));
+            for (size_t k = 0; k < c->doors_count; k++) { watch_want(c->doors[k].watch, 0); }
+            timer_set(&d->worker->loop.timers, &d->worker->accept_again,
+                      clock_now_us() + ACCEPT_PAUSE_US);
+            return;
+        }
+        if (e != E_OK) { return; }
+        hand_out(c, fd, &peer);
+    }
+}
+
+static void on_accept_again(struct timer *t)
+{
+    struct worker *w = container_of(t, struct worker, accept_again);
+    for (size_t k = 0; k < w->crew->doors_count; k++) {
+        watch_want(w->crew->doors[k].watch, UV_READABLE);
+    }
+}
+
+static void open_doors(struct crew *c, struct listeners *ls)
+{
+    struct worker *w = &c->workers[0];
+    c->doors = mem_array(struct door, ls->count);
+    c->doors_count = ls->count;
+    for (size_t i = 0; i < ls->count; i++) {
+        struct door *d = &c->doors[i];
+        d->worker = w;
+        d->fd = ls->fds[i];
+        d->watch = watch_open(&w->loop, d->fd, on_door, d);
+        watch_want(d->watch, UV_READABLE);
+    }
+    mem_free(&ls->fds);
+    ls->count = 0;
+}
+
+void worker_stop_accepting(struct worker *w)
+{
+    struct crew *c = w->crew;
+    if (w != &c->workers[0]) { return; }
+    timer_clear(&w->loop.timers, &w->accept_again);
+    for (size_t i = 0; i < c->doors_count; i++) {
+        watch_close(&c->doors[i].watch);
+        (void)close(c->doors[i].fd);
+    }
+    c->doors_count = 0;
+}
+
+/* ---- upkeep ---------------------------------------------------------------------------------- */
+
+struct pools {
+    struct pool **list;
+    size_t count;
+};
+
+static void add_pools(struct account *a, void *arg)
+{
+    struct pools *ps = arg;
+    size_t nodes = a->database->topology->count;
+    ps->list = mem_grow(ps->list, ps->count + nodes, sizeof *ps->list);
+    for (size_t i = 0; i < nodes; i++) { ps->list[ps->count++] = a->pools[i]; }
+}
+
+/* Pools live as long as the registry: the list may be walked without its lock. */
+static void each_pool(struct worker *w, void (*act)(struct pool *p, struct loop *l))
+{
+    struct pools ps = {0};
+    registry_each_account(w->crew->registry, add_pools, &ps);
+    for (size_t i = 0; i < ps.count; i++) { act(ps.list[i], &w->loop); }
+    mem_free(&ps.list);
+}
+
+static void tidy(struct pool *p, struct loop *l)
+{
+    pool_tidy(p, l, clock_now_us());
+}
+
+static void on_upkeep(struct timer *t)
+{
+    struct worker *w = container_of(t, struct worker, upkeep);
+    each_pool(w, tidy);
+    timer_set(&w->loop.timers, &w->upkeep, clock_now_us() + TIDY_US);
+}
+
+/* ---- acts ------------------------------------------------------------------------------------ */
+
+void worker_drain(struct worker *w)
+{
+    front_drain(&w->front);
+}
+
+void worker_close_clients(struct worker *w)
+{
+    front_close_all(&w->front);
+}
+
+void worker_settle(struct worker *w)
+{
+    (void)w;
+}
+
+void worker_tidy(struct worker *w)
+{
+    each_pool(w, tidy);
+}
+
+void worker_close_servers(struct worker *w)
+{
+    timer_clear(&w->loop.timers, &w->upkeep);
+    each_pool(w, pool_shutdown);
+    struct desk *desk = w->front.desk;
+    desk_free(&desk);
+    w->front.desk = NULL;
+}
+
+struct errand {
+    struct crew *crew;
+    void (*act)(struct worker *w);
+    struct loop *back;
+    void (*done)(void *arg);
+    void *arg;
+    _Atomic unsigned left;
+    struct letter home;
+    struct task {
+        struct letter letter;
+        struct errand *errand;
+        struct worker *worker;
+    } tasks[];
+};
+
+static void open_home(struct letter *l)
+{
+    struct errand *e = container_of(l, struct errand, home);
+    void (*done)(void *) = e->done;
+    void *arg = e->arg;
+    mem_free(&e);
+    if (done != NULL) { done(arg); }
+}
+
+static void open_task(struct letter *l)
+{
+    struct task *t = container_of(l, struct task, letter);
+    struct errand *e = t->errand;
+    e->act(t->worker);
+    if (atomic_fetch_sub(&e->left, 1) == 1) {
+        e->home.open = open_home;
+        loop_post(e->back, &e->home);
+    }
+}
+
+void crew_each(struct crew *c, void (*act)(struct worker *w), struct loop *back,
+               void (*done)(void *arg), void *arg)
+{
+    struct errand *e = mem_zeroed(sizeof *e + c->count * sizeof(struct task));
+    e->crew = c;
+    e->act = act;
+    e->back = back;
+    e->done = done;
+    e->arg = arg;
+    atomic_store(&e->left, c->count);
+    unsigned count = c->count; /* e is gone once the last task ran */
+    for (unsigned i = 0; i < count; i++) {
+        struct task *t = &e->tasks[i];
+        t->letter.open = open_task;
+        t->errand = e;
+        t->worker = &c->workers[i];
+    }
+    for (unsigned i = 0; i < count; i++) { loop_post(&c->workers[i].loop, &e->tasks[i].letter); }
+}
+
+/* ---- the threads ----------------------------------------------------------------------------- */
+
+static void run_worker(void *arg)
+{
+    struct worker *w = arg;
+    loop_run(&w->loop);
+}
+
+void crew_start(struct crew *c, struct registry *r, struct cache *cache, struct shared *shared,
+                struct listeners *listeners)
+{
+    c->registry = r;
+    c->cache = cache;
+    for (unsigned i = 0; i < c->count; i++) {
+        struct worker *w = &c->workers[i];
+        w->front.loop = &w->loop;
+        w->front.registry = r;
+        w->front.shared = shared;
+        w->front.ops = &request_ops;
+        w->front.console = &admin_ops;
+        w->front.desk = desk_new(&w->front, cache);
+        w->front.office = office_new(&w->front, c->fronts, c->count, cache, c->hooks);
+        w->upkeep.due = on_upkeep;
+        w->accept_again.due = on_accept_again;
+        timer_set(&w->loop.timers, &w->upkeep, clock_now_us() + TIDY_US);
+    }
+    open_doors(c, listeners);
+    const uv_thread_options_t options = {.flags = UV_THREAD_HAS_STACK_SIZE,
+                                         .stack_size = WORKER_STACK};
+    for (unsigned i = 0; i < c->count; i++) {
+        int rc = uv_thread_create_ex(&c->workers[i].thread, &options, run_worker, &c->workers[i]);
+        assert(rc == 0);
+    }
+}
+
+static void open_stop(struct letter *l)
+{
+    struct task *t = container_of(l, struct task, letter);
+    loop_stop(&t->worker->loop);
+}
+
+void crew_stop(struct crew **pc)
+{
+    struct crew *c = *pc;
+    *pc = NULL;
+    struct task *tasks = mem_array(struct task, c->count);
+    for (unsigned i = 0; i < c->count; i++) {
+        tasks[i].letter.open = open_stop;
+        tasks[i].worker = &c->workers[i];
+        loop_post(&c->workers[i].loop, &tasks[i].letter);
+    }
+    for (unsigned i = 0; i < c->count; i++) { (void)uv_thread_join(&c->workers[i].thread); }
+    mem_free(&tasks);
+    crew_drop(&c);
+}
+
+void crew_drop(struct crew **pc)
+{
+    struct crew *c = *pc;
+    *pc = NULL;
+    for (unsigned i = 0; i < c->count; i++) {
+        struct office *office = c->workers[i].front.office;
+        office_free(&office);
+        loop_done(&c->workers[i].loop);
+    }
+    mem_free(&c->doors);
+    mem_free(&c->workers);
+    mem_free(&c->loops);
+    mem_free(&c->fronts);
+    mem_free(&c);
+}

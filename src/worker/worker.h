@@ -1,0 +1,39 @@
+/*
+ * One worker: a thread, its loop, the clients and servers on it. The first one also accepts and
+ * hands clients to whichever worker has the fewest.
+ */
+#pragma once
+
+#include "admin/admin.h"
+#include "net/socket.h"
+#include "request/request.h"
+
+struct worker;
+struct crew; /* all workers of the process */
+
+/*
+ * Builds the workers' loops; nothing runs yet. hooks: what the consoles may ask. Everything is
+ * borrowed and must outlive the crew.
+ */
+struct crew *crew_new(unsigned count, const struct admin_hooks *hooks);
+struct loop **crew_loops(struct crew *c);
+unsigned crew_count(const struct crew *c);
+/* Starts the threads. Takes the listening sockets. */
+void crew_start(struct crew *c, struct registry *r, struct cache *cache, struct shared *shared,
+                struct listeners *listeners);
+/* Every worker does this once, on its thread; done(arg) then runs on loop `back`. */
+void crew_each(struct crew *c, void (*act)(struct worker *w), struct loop *back,
+               void (*done)(void *arg), void *arg);
+/* ---- acts for crew_each() */
+void worker_stop_accepting(struct worker *w);
+void worker_drain(struct worker *w); /* idle clients go, busy ones when they are done */
+void worker_close_clients(struct worker *w);
+void worker_settle(struct worker *w); /* nothing: only that what was posted before has arrived */
+void worker_close_servers(struct worker *w);
+void worker_tidy(struct worker *w); /* what a reload made stale closes now */
+/* Clients of all workers. */
+unsigned crew_clients(const struct crew *c);
+/* Stops the threads, after worker_close_servers() everywhere, and frees all. */
+void crew_stop(struct crew **c);
+/* The same for a crew that was never started. */
+void crew_drop(struct crew **c);

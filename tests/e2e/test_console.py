@@ -1,0 +1,272 @@
+"""The console: PgBouncer's columns in PgBouncer's order and types, and its commands."""
+
+import signal
+
+import psycopg
+import pytest
+
+from harness import wire
+from harness.process import wait_for
+
+INT4, INT8, NUMERIC, TEXT = 23, 20, 1700, 25
+
+STATS = "server_assignment_count xact_count query_count received sent xact_time query_time wait_time " \
+        "client_parse_count server_parse_count bind_count client_login_count"
+TOTALS = "server_assignment_count xact_count query_count bytes_received bytes_sent xact_time query_time wait_time " \
+         "client_parse_count server_parse_count bind_count client_login_count"
+SOCKET = "type user database replication state addr port:i local_addr local_port:i connect_time request_time wait:i " \
+         "wait_us:i close_needed:i ptr link remote_pid:i tls application_name prepared_statements:i id:i"
+
+COLUMNS = {
+    "CLIENTS": SOCKET,
+    "SERVERS": SOCKET,
+    "POOLS": "database user cl_active:i cl_waiting:i cl_active_cancel_req:i cl_waiting_cancel_req:i sv_active:i "
+             "sv_active_cancel:i sv_being_canceled:i sv_idle:i sv_used:i sv_tested:i sv_login:i maxwait:i "
+             "maxwait_us:i pool_mode load_balance_hosts",
+    "DATABASES": "name host port:i database force_user pool_size:i min_pool_size:i reserve_pool_size:i "
+                 "server_lifetime:i pool_mode load_balance_hosts max_connections:i current_connections:i "
+                 "max_client_connections:i current_client_connections:i paused:i disabled:i",
+    "USERS": "name pool_size reserve_pool_size pool_mode max_user_connections:i current_connections:i "
+             "max_user_client_connections:i current_client_connections:i",
+    "STATS": "database " + " ".join(f"total_{c}:N" for c in STATS.split()) + " " +
+             " ".join(f"avg_{'recv' if c == 'received' else c}:N" for c in STATS.split()),
+    "LISTS": "list items:i",
+    "CONFIG": "key value default changeable",
+    "VERSION": "version",
+}
+
+
+@pytest.fixture
+def proxy(run_pgusher, cluster):
+    return run_pgusher({"app": cluster.primary.connstr}, default_pool_size=2, stats_users="other")
+
+
+@pytest.fixture
+def console(proxy):
+    c = proxy.raw()
+    c.startup(user="boss", database="pgbouncer")
+    return c
+
+
+@pytest.mark.parametrize("what", COLUMNS)
+def test_show_has_pgbouncers_columns(proxy, console, what):
+    proxy.connect().execute("SELECT 1")
+    answer = console.simple(f"SHOW {what}")
+    assert answer.error is None, answer.error.fields()
+    head = next(m for m in answer.messages if m.kind == "T")
+    want = [c.partition(":") for c in COLUMNS[what].split()]
+    assert head.columns() == [name for name, _, _ in want]
+    assert head.types() == [{"": TEXT, "i": INT4, "q": INT8, "N": NUMERIC}[kind] for _, _, kind in want]
+    assert answer.tags == ["SHOW"]
+
+
+def test_show_is_forgiving_about_case_and_semicolons(console):
+    for sql in ("show version", "SHOW VERSION;", "  Show   Version ; "):
+        assert console.simple(sql).value().startswith("PgBouncer 1.25.")
+
+
+def test_both_names_of_the_console_work(proxy):
+    with proxy.raw() as c:
+        c.startup(user="boss", database="pgusher")
+        assert "pgusher" in c.simple("SHOW VERSION").value()
+
+
+def test_the_login_parameters_are_pgbouncers(console):
+    assert "bouncer" in console.parameters["server_version"]
+    assert console.parameters["client_encoding"] == "UTF8"
+
+
+def test_clients_and_servers_are_listed(proxy, console):
+    a = proxy.connect(application_name="seen here")
+    a.execute("SELECT 1")
+    rows = [r for r in console.simple("SHOW CLIENTS").dicts() if r["database"] == "app"]
+    assert [(r["user"], r["state"], r["application_name"]) for r in rows] == [("app", "idle", "seen here")] or \
+        [(r["user"], r["state"]) for r in rows] == [("app", "active")]
+    servers = [r for r in console.simple("SHOW SERVERS").dicts() if r["database"] == "app"]
+    assert [(r["user"], r["state"]) for r in servers] in ([("app", "idle")], [("app", "used")])
+    with a.transaction():
+        a.execute("SELECT 1")
+        pools = [r for r in console.simple("SHOW POOLS").dicts() if r["database"] == "app"]
+        assert [(r["cl_active"], r["sv_active"]) for r in pools] == [("1", "1")]
+        clients = [r for r in console.simple("SHOW CLIENTS").dicts() if r["database"] == "app"]
+        servers = [r for r in console.simple("SHOW SERVERS").dicts() if r["database"] == "app"]
+        assert clients[0]["state"] == servers[0]["state"] == "active"
+        assert clients[0]["link"] == servers[0]["ptr"] and servers[0]["link"] == clients[0]["ptr"]
+        assert servers[0]["remote_pid"] == str(a.execute("SELECT pg_backend_pid()").fetchone()[0])
+
+
+def test_pools_show_who_waits(proxy, console):
+    holders = [proxy.connect(autocommit=False) for _ in range(2)]
+    for h in holders:
+        h.execute("SELECT 1")
+    waiter = proxy.raw()
+    waiter.startup()
+    waiter.send(wire.query("SELECT 1"))
+    row = lambda: next(r for r in console.simple("SHOW POOLS").dicts() if r["database"] == "app")
+    wait_for("the waiter to be seen", lambda: row()["cl_waiting"] == "1")
+    wait_for("its wait to grow", lambda: int(row()["maxwait_us"]) + 1_000_000 * int(row()["maxwait"]) > 0)
+    for h in holders:
+        h.rollback()
+    waiter.until_ready()
+    assert row()["cl_waiting"] == "0"
+
+
+def test_stats_count_queries_and_transactions(proxy, console):
+    stats = lambda: next((r for r in console.simple("SHOW STATS").dicts() if r["database"] == "app"), None)
+    c = proxy.connect()
+    c.execute("SELECT 1")
+    before = stats()
+    with c.transaction():
+        c.execute("SELECT 1")
+        c.execute("SELECT 2")
+    c.execute("SELECT 3")
+
+    def grown():
+        now = stats()
+        delta = lambda k: int(now[k]) - int(before[k])
+        return delta("total_xact_count") == 2 and delta("total_query_count") >= 3 and \
+            delta("total_received") > 0 and delta("total_sent") > 0
+
+    wait_for("the counters to move", grown, 5)
+
+
+def test_lists_counts(proxy, console):
+    rows = {r["list"]: int(r["items"]) for r in console.simple("SHOW LISTS").dicts()}
+    assert list(rows)[:6] == ["databases", "users", "peers", "pools", "peer_pools", "free_clients"]
+    assert rows["used_clients"] >= 1
+
+
+def test_config_shows_values_and_defaults(console):
+    rows = {r["key"]: r for r in console.simple("SHOW CONFIG").dicts()}
+    assert rows["default_pool_size"]["value"] == "2" and rows["default_pool_size"]["default"] == "20"
+    assert rows["default_pool_size"]["changeable"] == "yes" and rows["listen_port"]["changeable"] == "no"
+    assert "max_client_conn" in rows and "workers" in rows
+
+
+def test_help_is_a_notice_with_detail(console):
+    answer = console.simple("SHOW HELP")
+    assert any("SHOW" in n.get("D", "") for n in answer.notices) and answer.tags == ["SHOW"]
+
+
+@pytest.mark.parametrize("what", ["NODES", "CACHE", "TOTALS", "STATS_TOTALS", "STATS_AVERAGES", "STATE", "MEM"])
+def test_the_other_shows_answer(console, what):
+    answer = console.simple(f"SHOW {what}")
+    assert answer.error is None, answer.error.fields()
+    assert answer.kinds.startswith("T") and answer.kinds.endswith("CZ")
+
+
+@pytest.mark.parametrize("sql", ["SHOW NONSENSE", "NONSENSE", "SELECT 1", "SHOW", "", "PAUSE nowhere", "'"])
+def test_nonsense_is_an_error_and_the_console_stays(console, sql):
+    answer = console.simple(sql)
+    if sql:
+        assert answer.error is not None
+    assert console.simple("SHOW VERSION").error is None
+
+
+def test_who_may_use_the_console(proxy):
+    with proxy.raw() as c:
+        c.startup(user="other", database="pgbouncer")
+        assert c.simple("SHOW POOLS").error is None
+        for sql in ("PAUSE", "RELOAD", "SHUTDOWN", "RESUME"):
+            assert c.simple(sql).error is not None, sql
+    c = proxy.raw()
+    c.send(wire.startup(user="app", database="pgbouncer"))
+    e = c.expect_closed()[-1]
+    assert e.kind == "E" and e.sqlstate in ("28000", "42501", "08P01", "3D000")
+
+
+def test_pause_waits_for_transactions_and_resume_lets_go(proxy, console, cluster):
+    c = proxy.connect(autocommit=False)
+    c.execute("SELECT 1")
+    console.send(wire.query("PAUSE app"))
+    assert console.quiet(0.3), "PAUSE returns only when every server is released"
+    c.rollback()
+    assert console.until_ready().tags == ["PAUSE"]
+    wait_for("the servers to be closed", lambda: not cluster.primary.backends(user="app"))
+    waiter = proxy.raw()
+    waiter.startup()
+    waiter.send(wire.query("SELECT 1"))
+    assert waiter.quiet(0.3)
+    rows = {r["name"]: r for r in proxy.console("SHOW DATABASES")}
+    assert rows["app"]["paused"] == "1"
+    assert console.simple("RESUME app").tags == ["RESUME"]
+    assert waiter.until_ready().kinds == "TDCZ"
+
+
+def test_pause_of_all_and_resume(proxy, console):
+    proxy.connect().execute("SELECT 1")
+    assert console.simple("PAUSE").tags == ["PAUSE"]
+    assert console.simple("RESUME").tags == ["RESUME"]
+    assert proxy.connect().execute("SELECT 1").fetchone() == (1,)
+
+
+def test_reload_takes_a_new_database_and_new_limits(proxy, console, cluster):
+    proxy.databases["extra"] = cluster.primary.connstr
+    proxy.options["default_pool_size"] = 7
+    proxy.write()
+    assert console.simple("RELOAD").tags == ["RELOAD"]
+    assert proxy.connect(dbname="extra").execute("SELECT 1").fetchone() == (1,)
+    rows = {r["key"]: r["value"] for r in console.simple("SHOW CONFIG").dicts()}
+    assert rows["default_pool_size"] == "7"
+
+
+def test_a_broken_reload_changes_nothing(proxy, console, cluster):
+    proxy.databases["extra"] = cluster.primary.connstr
+    proxy.options["default_pool_size"] = "lots"
+    proxy.write()
+    answer = console.simple("RELOAD")
+    assert answer.error is not None and answer.sqlstate == "F0000"
+    assert "RELOAD failed" in answer.error.fields()["M"]
+    with pytest.raises(psycopg.OperationalError):
+        proxy.connect(dbname="extra")
+    assert {r["key"]: r["value"] for r in console.simple("SHOW CONFIG").dicts()}["default_pool_size"] == "2"
+    assert f"{proxy.path.name}:" in proxy.log()
+
+
+def test_a_changed_database_recycles_its_servers(proxy, console, cluster):
+    c = proxy.connect()
+    before = c.execute("SELECT pg_backend_pid(), current_database()").fetchone()
+    proxy.databases["app"] = f"host=127.0.0.1 port={cluster.primary.port} dbname=postgres"
+    proxy.write()
+    console.simple("RELOAD")
+
+    def moved():
+        row = c.execute("SELECT pg_backend_pid(), current_database()").fetchone()
+        return row[0] != before[0] and row[1] == "postgres"
+
+    wait_for("the new database", moved)
+
+
+def test_shutdown_ends_the_process(proxy, console):
+    c = proxy.connect()
+    c.execute("SELECT 1")
+    console.send(wire.query("SHUTDOWN"))
+    assert proxy.process.wait(10) == 0
+
+
+def test_the_console_answers_the_extended_protocol(proxy):
+    with proxy.raw() as c:
+        c.startup(user="boss", database="pgbouncer")
+        answer = c.extended("SHOW VERSION")
+        assert answer.error is None, answer.error.fields()
+        assert answer.value().startswith("PgBouncer 1.25.")
+
+
+def test_drivers_can_log_in_to_the_console(proxy):
+    with proxy.connect(dbname="pgbouncer", user="boss") as c:
+        cur = psycopg.ClientCursor(c)
+        assert cur.execute("SHOW POOLS").description[0].name == "database"
+
+
+def test_a_signal_reloads(proxy, cluster):
+    proxy.databases["extra"] = cluster.primary.connstr
+    proxy.write()
+    proxy.signal(signal.SIGHUP)
+
+    def there():
+        try:
+            return proxy.connect(dbname="extra").execute("SELECT 1").fetchone() == (1,)
+        except psycopg.OperationalError:
+            return False
+
+    wait_for("the new database", there)
