@@ -342,13 +342,15 @@ console_answers()
 
 reload_is_all_or_nothing()
 {
-    local answer
-    as_server sh -c "cp '$LIB_TMP/pgusher.ini' '$LIB_TMP/good.ini' && sed -i 's/^pool_mode.*/pool_mode = sometimes/' '$LIB_TMP/pgusher.ini'"
-    answer=$(as_server "$LIB_TMP/pgusher" --check-config "$LIB_TMP/pgusher.ini" 2>&1) && { printf 'the check passed\n'; return 1; }
-    contains "--check-config" "$answer" "pgusher.ini:$(grep -n '^pool_mode' "$LIB_TMP/pgusher.ini" | cut -d: -f1)"
+    local answer ini=$LIB_TMP/pgusher.ini
+    as_server cp "$ini" "$ini.good"
+    trap 'as_server mv -f "$ini.good" "$ini"' EXIT      # however this ends
+    as_server sed -i 's/^pool_mode.*/pool_mode = sometimes/' "$ini"
+    answer=$(as_server "$LIB_TMP/pgusher" --check-config "$ini" 2>&1) && { printf 'the check passed\n'; return 1; }
+    contains "--check-config" "$answer" "$ini:$(grep -n '^pool_mode' "$ini" | cut -d: -f1)"
     console -c RELOAD > /dev/null 2>&1 && { printf 'the reload passed\n'; return 1; }
     equal "a query after the failed reload" "$(app -c 'SELECT 1')" 1
-    as_server mv "$LIB_TMP/good.ini" "$LIB_TMP/pgusher.ini"
+    as_server cp "$ini.good" "$ini"
     console -c RELOAD > /dev/null
     equal "a query after the good reload" "$(app -c 'SELECT 1')" 1
 }

@@ -32,7 +32,7 @@ check()
     fi
     printf '%s\n' "${TOUR_ROWS[-1]}"
     if [ "$status" -ne 0 ]; then sed 's/^/      | /' <<< "${output:-(status $status)}"; fi
-    if [ "$died" = yes ]; then start_pgusher; fi
+    if [ "$died" = yes ]; then start_pgusher; settle; fi
 }
 
 equal() { if [ "$2" != "$3" ]; then printf '%s: %s, expected %s\n' "$1" "$2" "$3"; return 1; fi; }

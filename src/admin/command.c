@@ -95,8 +95,8 @@ static enum err take_word(struct bytes *in, struct arena *memory, struct word *r
     while (rest.len > 0 && !ends_bare(rest)) { rest = bytes_skip(rest, 1); }
     size_t len = in->len - rest.len;
     if (len == 0) { return fault_set(why, E_SYNTAX, "a zero byte"); }
-    *ret = (struct word){.kind = WORD_BARE,
-                         .text = arena_strndup(memory, (const char *)in->ptr, len)};
+    *ret =
+        (struct word){.kind = WORD_BARE, .text = arena_strndup(memory, (const char *)in->ptr, len)};
     *in = rest;
     return E_OK;
 }

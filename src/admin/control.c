@@ -35,8 +35,7 @@ static void kill_clients(struct round *r, struct front *f)
     (void)fault_set(&why, E_SHUTDOWN, "admin forced disconnect");
     dlist_each (node, &f->clients) {
         struct client *c = container_of(node, struct client, node);
-        bool meant = c->account != NULL && r->kill &&
-                     roll_in_scope(c->account->database, r->scope);
+        bool meant = c->account != NULL && r->kill && roll_in_scope(c->account->database, r->scope);
         if (meant || (r->client_id != 0 && c->id == r->client_id)) {
             r->found = true;
             client_fail(c, &why);
@@ -143,6 +142,11 @@ static void on_look(struct timer *t)
 
 static void look(struct session *s)
 {
+    if (s->client->draining) {
+        s->wait = SESSION_ACTS;
+        session_error(s, "57P01", "pooler is shutting down");
+        return;
+    }
     if (s->wait == SESSION_WAITS_PAUSE && !is_paused(s, s->scope)) {
         s->wait = SESSION_ACTS;
         session_error(s, "57014", "PAUSE was ended by RESUME");
@@ -197,9 +201,9 @@ void control_cancel(struct session *s)
 struct order { /* a row of the commands below */
     const char *name;
     void (*run)(struct session *s, const char *scope);
-    bool makes;     /* a database that only the "*" line covers comes into being */
-    bool one;       /* a database must be named */
-    const char *do_; /* "cannot ... admin db" */
+    bool makes;       /* a database that only the "*" line covers comes into being */
+    bool one;         /* a database must be named */
+    const char *verb; /* "cannot VERB admin db" */
 };
 
 static void log_command(const struct session *s, const char *name, const char *scope)
@@ -320,7 +324,7 @@ static void run_order(struct session *s, const struct order *o, const char *name
         return;
     }
     if (is_console(name)) {
-        session_error(s, "0A000", "cannot %s admin db: %s", o->do_, name);
+        session_error(s, "0A000", "cannot %s admin db: %s", o->verb, name);
         return;
     }
     struct registry *r = s->office->front->registry;
@@ -341,7 +345,7 @@ static void run_order(struct session *s, const struct order *o, const char *name
 
 /* ---- commands on the process ----------------------------------------------------------------- */
 
-struct request_note { /* a hook's answer finds its way home by this */
+struct note { /* a hook's answer finds its way home by this */
     struct front *front;
     uint32_t session_id;
     char *tag;
@@ -350,7 +354,7 @@ struct request_note { /* a hook's answer finds its way home by this */
 
 static void on_hook_done(void *arg, const struct fault *why)
 {
-    struct request_note *n = arg;
+    struct note *n = arg;
     struct office *o = n->front->office;
     struct session *s = o == NULL ? NULL : session_find(o, n->session_id);
     if (s != NULL && why == NULL) {
@@ -368,9 +372,9 @@ static void on_hook_done(void *arg, const struct fault *why)
     mem_free(&n);
 }
 
-static struct request_note *make_note(const struct session *s, char *tag, bool reload)
+static struct note *make_note(const struct session *s, char *tag, bool reload)
 {
-    struct request_note *n = mem_new(struct request_note);
+    struct note *n = mem_new(struct note);
     n->front = s->office->front;
     n->session_id = s->id;
     n->tag = tag;

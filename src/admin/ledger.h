@@ -7,19 +7,19 @@
 #include "client/client.h"
 
 enum figure { /* in the order of PgBouncer's columns */
-    FIGURE_ASSIGNMENTS,
-    FIGURE_XACTS,
-    FIGURE_QUERIES,
-    FIGURE_RECEIVED,
-    FIGURE_SENT,
-    FIGURE_XACT_TIME,
-    FIGURE_QUERY_TIME,
-    FIGURE_WAIT_TIME,
-    FIGURE_CLIENT_PARSES,
-    FIGURE_SERVER_PARSES,
-    FIGURE_BINDS,
-    FIGURE_LOGINS,
-    FIGURE_COUNT
+              FIGURE_ASSIGNMENTS,
+              FIGURE_XACTS,
+              FIGURE_QUERIES,
+              FIGURE_RECEIVED,
+              FIGURE_SENT,
+              FIGURE_XACT_TIME,
+              FIGURE_QUERY_TIME,
+              FIGURE_WAIT_TIME,
+              FIGURE_CLIENT_PARSES,
+              FIGURE_SERVER_PARSES,
+              FIGURE_BINDS,
+              FIGURE_LOGINS,
+              FIGURE_COUNT
 };
 
 struct figures {

@@ -13,7 +13,7 @@ struct tour { /* embedded in what it carries */
     unsigned fronts_count, next;
     struct front *home;
     uint32_t session_id;
-    void (*visit)(struct tour *t, struct front *f); /* on f's loop; NULL: goes nowhere */
+    void (*visit)(struct tour *t, struct front *f);  /* on f's loop; NULL: goes nowhere */
     void (*back)(struct tour *t, struct session *s); /* on the session's loop */
     void (*drop)(struct tour *t);                    /* last call, always: frees it */
 };

@@ -187,6 +187,7 @@ void build_function(struct build *b, const struct function_source *source)
     f->user_volatility = worse(f->user_volatility, source->volatility);
     f->taints = f->taints || body.taints;
     f->writes = f->writes || body.writes;
+    f->reads = f->reads || body.reads;
     if (b->sources_count == b->sources_room) {
         b->sources_room = b->sources_room == 0 ? 64 : b->sources_room * 2;
         b->sources = mem_grow(b->sources, b->sources_room, sizeof *b->sources);
@@ -210,11 +211,13 @@ static bool follow_body(struct build *b, const struct source *s)
     const char *at = s->text;
     bool starts = true, changed = false;
     struct word w;
-    while ((!f->taints || !f->writes) && function_next_word(&at, &starts, &w)) {
+    while ((!f->taints || !f->writes || !f->reads) && function_next_word(&at, &starts, &w)) {
         const struct function *other = catalog_function(b->c, w.text);
         if (other == NULL || other == f || !other->user) { continue; }
         bool taints = f->taints || other->taints, writes = f->writes || other->writes;
-        changed = changed || taints != f->taints || writes != f->writes;
+        bool reads = f->reads || other->reads;
+        changed = changed || taints != f->taints || writes != f->writes || reads != f->reads;
+        f->reads = reads;
         f->taints = taints;
         f->writes = writes;
     }
@@ -304,6 +307,13 @@ static void set_unclear(struct relation *r, const char *culprit)
     r->policies_unclear = true;
 }
 
+static void add_read_call(struct relation *r, const struct call *call)
+{
+    r->not_on_replica = r->not_on_replica || !call->replica;
+    r->read_taints = r->read_taints || call->taints;
+    r->opaque = r->opaque || call->reads;
+}
+
 /* A call that a relation's own definition makes. */
 static void add_call(struct build *b, struct relation *r, const struct fact *f)
 {
@@ -324,8 +334,7 @@ static void add_call(struct build *b, struct relation *r, const struct fact *f)
     case BUILD_COMPUTED: set_obstacle(r, JUDGE_FUNCTION, f->name); break;
     }
     /* A computed column is called only by texts that name it, but those do not show it. */
-    r->not_on_replica = r->not_on_replica || !call.replica;
-    r->read_taints = r->read_taints || call.taints;
+    add_read_call(r, &call);
 }
 
 /* In the catalog's own rendering, made with nothing but pg_catalog in the path, only its relations
@@ -366,8 +375,7 @@ static void add_definition(struct build *b, struct relation *r, const struct sta
     for (uint32_t i = 0; i < s->functions_count; i++) {
         const struct call call = catalog_call(b->c, &s->functions[i]);
         if (!call.cacheable) { set_obstacle(r, JUDGE_FUNCTION, keep(b, s->functions[i].name)); }
-        r->not_on_replica = r->not_on_replica || !call.replica;
-        r->read_taints = r->read_taints || call.taints;
+        add_read_call(r, &call);
     }
 }
 
@@ -413,8 +421,7 @@ static void add_policy(struct build *b, struct relation *r, const struct stateme
         if (!call.cacheable && !(keyed && catalog_reads_setting(b->c, &s->functions[i]))) {
             set_unclear(r, keep(b, s->functions[i].name));
         }
-        r->not_on_replica = r->not_on_replica || !call.replica;
-        r->read_taints = r->read_taints || call.taints;
+        add_read_call(r, &call);
     }
 }
 

@@ -52,7 +52,7 @@ struct judgement {
     enum judge_reason reason;
     char culprit[64];    /* the relation or function that decided, when there is one */
     int rule;            /* index of the cache rule with the smallest ttl among the deps, or -1 */
-    unsigned deps_count; /* 0 also when there are too many, or one of them is not known */
+    unsigned deps_count; /* 0 also when there are too many, or not all are known */
     /* Relation OIDs, closed over views, policies and, upwards only, partitions and inheritance: who
        writes a leaf also bumps what is above it, so the two sets meet at the common ancestor. */
     uint32_t deps[JUDGE_DEPS];
@@ -60,8 +60,8 @@ struct judgement {
     const char *keyed[JUDGE_KEYED]; /* settings that policies read; point into the catalog */
     bool keyed_role;                /* policies read current_user or session_user */
     bool writes_all;                /* bump everything */
-    unsigned
-        writes_count; /* relation OIDs closed over cascades, partitions (up), views: bump these */
+    /* Relation OIDs closed over cascades, views and, upwards, partitions: bump these. */
+    unsigned writes_count;
     uint32_t writes[JUDGE_DEPS];
 };
 

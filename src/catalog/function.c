@@ -111,7 +111,9 @@ static bool tells_the_server(const char *name)
 
 struct call function_builtin(const char *name, char volatility)
 {
-    if (IS_IN(name, text_runners)) { return (struct call){.taints = true, .writes = true}; }
+    if (IS_IN(name, text_runners)) {
+        return (struct call){.taints = true, .writes = true, .reads = true};
+    }
     if (volatility == 'i') { return (struct call){.replica = true, .cacheable = true}; }
     if (volatility != 's') { return (struct call){0}; }
     return (struct call){.replica = !tells_the_server(name),
@@ -224,12 +226,14 @@ static const char *const plain_extensions[] = {
 
 static struct body scan(const char *text, bool sql)
 {
-    struct body b = {0};
+    struct body b = {.reads = true};
     struct word w;
     bool starts = true;
     while (function_next_word(&text, &starts, &w)) {
         bool set = strcmp(w.text, "set") == 0 && w.starts;
-        if (IS_IN(w.text, text_runners)) { return (struct body){.taints = true, .writes = true}; }
+        if (IS_IN(w.text, text_runners)) {
+            return (struct body){.taints = true, .writes = true, .reads = true};
+        }
         if (set || IS_IN(w.text, tainting) || strstr(w.text, "advisory") != NULL) {
             b.taints = true;
         }
@@ -244,10 +248,10 @@ struct body function_body(const struct function_source *f)
     bool sql = strcmp(f->language, "sql") == 0;
     if (sql || strcmp(f->language, "plpgsql") == 0) { return scan(f->text, sql); }
     bool compiled = strcmp(f->language, "c") == 0 || strcmp(f->language, "internal") == 0;
-    if (!compiled) { return (struct body){.taints = true, .writes = true}; }
+    if (!compiled) { return (struct body){.taints = true, .writes = true, .reads = true}; }
     if (strcmp(f->name, "set_limit") == 0) {
         return (struct body){.taints = true};
     } /* of pg_trgm */
     if (IS_IN(f->extension, plain_extensions) || f->volatility != 'v') { return (struct body){0}; }
-    return (struct body){.taints = true, .writes = true};
+    return (struct body){.taints = true, .writes = true, .reads = true};
 }

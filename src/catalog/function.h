@@ -10,6 +10,7 @@ struct call function_builtin(const char *name, char volatility);
 struct body {
     bool taints; /* may change the session beyond its transaction */
     bool writes; /* may write a table */
+    bool reads;  /* may read one */
 };
 
 struct function_source {

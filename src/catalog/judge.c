@@ -246,7 +246,7 @@ static void judge_rule(const struct catalog *c, const struct relation *r, struct
  */
 struct reading {
     struct reached direct, views;
-    bool deps_full; /* the list of dependencies would not be complete */
+    bool deps_unknown; /* the list of dependencies is not complete */
 };
 
 static void judge_relation(const struct catalog *c, const struct relation *r, bool inside_view,
@@ -255,6 +255,7 @@ static void judge_relation(const struct catalog *c, const struct relation *r, bo
     j->replica = j->replica && !r->not_on_replica && !r->unlogged && !r->foreign &&
                  strchr("rvmp", r->kind) != NULL;
     j->taints = j->taints || r->read_taints;
+    w->deps_unknown = w->deps_unknown || r->opaque;
     if (r->system) { refuse_relation(j, JUDGE_CATALOG_RELATION, r); }
     if (strchr("rvp", r->kind) == NULL || r->foreign || r->unlogged) {
         refuse_relation(j, JUDGE_KIND, r);
@@ -265,7 +266,7 @@ static void judge_relation(const struct catalog *c, const struct relation *r, bo
     if (is_view(r)) { return; } /* its tables stand for it */
     judge_rule(c, r, j);
     judge_policies(c, r, inside_view, j);
-    if (!add_upwards(j->deps, &j->deps_count, r)) { w->deps_full = true; }
+    if (!add_upwards(j->deps, &j->deps_count, r)) { w->deps_unknown = true; }
 }
 
 static void judge_reached(const struct catalog *c, struct reading *w, bool inside_view,
@@ -293,9 +294,18 @@ static void judge_modes(const struct catalog *c, struct judgement *j)
     }
 }
 
+/* A user's function may read what the text does not name. */
+static bool calls_readers(const struct catalog *c, const struct statement *s)
+{
+    for (uint32_t i = 0; i < s->functions_count; i++) {
+        if (catalog_call(c, &s->functions[i]).reads) { return true; }
+    }
+    return false;
+}
+
 static void judge_reads(const struct catalog *c, const struct statement *s, struct judgement *j)
 {
-    struct reading w = {0};
+    struct reading w = {.deps_unknown = calls_readers(c, s)};
     for (uint32_t i = 0; i < s->reads_count; i++) {
         const struct stmt_name *n = &s->reads[i];
         const struct relation *r = NULL;
@@ -307,12 +317,12 @@ static void judge_reads(const struct catalog *c, const struct statement *s, stru
         case RESOLVED_AMBIGUOUS: refuse_name(j, JUDGE_AMBIGUOUS, n->schema, n->name); break;
         }
         j->replica = false;
-        w.deps_full = true;
+        w.deps_unknown = true;
     }
     judge_reached(c, &w, false, j);
     judge_reached(c, &w, true, j);
     if (w.direct.overflow || w.views.overflow) { j->replica = false; }
-    if (w.direct.overflow || w.views.overflow || w.deps_full) {
+    if (w.direct.overflow || w.views.overflow || w.deps_unknown) {
         refuse(j, JUDGE_TOO_MANY, NULL);
         j->deps_count = 0; /* part of a list would be taken for the whole */
     }

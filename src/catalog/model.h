@@ -42,6 +42,7 @@ struct relation {
     bool write_taints;      /* what a write calls may change the session */
 
     struct obstacle obstacle; /* to caching, in its own definition: a view's functions ... */
+    bool opaque;              /* its definition calls functions that may read other relations */
     bool not_on_replica;      /* reading it calls what must not run there */
     bool read_taints;
 
@@ -60,7 +61,7 @@ struct function {
     const char *name;
     bool builtin, user;
     char builtin_volatility, user_volatility; /* the worst of the overloads: 'i', 's', 'v' */
-    bool taints, writes;                      /* one of the user's may */
+    bool taints, writes, reads;               /* one of the user's may */
 };
 
 struct rule {
@@ -91,6 +92,7 @@ struct call {
     bool replica; /* may run there */
     bool taints;  /* may change the session in a way that its text does not show */
     bool writes;  /* may write tables */
+    bool reads;   /* may read tables that the text does not name */
     bool cacheable;
 };
 struct call catalog_call(const struct catalog *c, const struct stmt_name *name);

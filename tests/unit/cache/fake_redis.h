@@ -39,7 +39,8 @@ struct fake {
     uv_tcp_t *listener;
     int port;
     enum fake_manner manner;
-    unsigned fair; /* commands to answer fairly before the manner shows */
+    unsigned fair;       /* commands to answer fairly before the manner shows */
+    const char *refused; /* a command that is answered with an error */
     unsigned commands, sets, connections;
     char run_id[41];
     char log[4096]; /* names of the commands seen */
@@ -116,7 +117,9 @@ static void fake_set(struct fake *f, const char *key, struct bytes value)
 static void fake_answer(struct fake *f, unsigned n, char **args, const size_t *lens,
                         struct buf *out)
 {
-    if (strcmp(args[0], "MGET") == 0) {
+    if (f->refused != NULL && strcmp(args[0], f->refused) == 0) {
+        buf_printf(out, "-ERR refused\r\n");
+    } else if (strcmp(args[0], "MGET") == 0) {
         buf_printf(out, "*%u\r\n", n - 1);
         for (unsigned i = 1; i < n; i++) { fake_put_string(out, f, args[i]); }
     } else if (strcmp(args[0], "GET") == 0) {

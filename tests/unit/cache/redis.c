@@ -350,6 +350,54 @@ TEST(a_redis_that_restarts_with_old_data_serves_none_of_it)
     cache_drop(a.side, &who.ticket, false);
 }
 
+TEST(another_redis_gets_a_new_epoch_even_if_it_has_one)
+{
+    struct asker who;
+    fill_from(&a, "q", "old");
+    /* A replica takes over; another process has met it and renewed the epoch, but some of our
+     * versions went to the old one only. */
+    fake.run_id[0] = 'f';
+    for (unsigned i = 0; i < fake.pairs_count; i++) {
+        if (strstr(fake.pairs[i].key, ":E") != NULL) { fake.pairs[i].value[33] = 'f'; }
+    }
+    fake_hang_up_all(&fake);
+    UNTIL(!up(&a));
+    ask(&who, "q");
+    CHECK_STR(find_recovered(&a, &who), "notfound");
+    cache_drop(a.side, &who.ticket, false);
+}
+
+TEST(an_answer_of_the_wrong_kind_ends_the_connection)
+{
+    struct asker who;
+    static const enum fake_manner wrong[] = {FAKE_NULL, FAKE_NUMBER, FAKE_SHORT};
+    for (size_t i = 0; i < 3; i++) {
+        unsigned connections = fake.connections;
+        fake.fair = 0;
+        fake.manner = wrong[i];
+        ask(&who, "q");
+        CHECK_STR(find(&a, &who), "refused");
+        fake.fair = UINT32_MAX;
+        UNTIL(fake.connections > connections && up(&a));
+    }
+}
+
+TEST(a_refused_login_or_database_is_not_passed_over)
+{
+    static const char *const commands[] = {"AUTH", "SELECT", "INFO", "GET", "SET"};
+    for (size_t i = 0; i < 5; i++) {
+        stop(&a);
+        fake.pairs_count = 0;
+        fake.refused = commands[i];
+        unsigned connections = fake.connections;
+        start(&a, "me:pass@");
+        UNTIL(fake.connections > connections + 1);
+        CHECK(!up(&a));
+        fake.refused = NULL;
+        UNTIL(up(&a));
+    }
+}
+
 TEST(data_of_another_redis_loaded_in_place_is_void)
 {
     struct asker who;
@@ -587,6 +635,9 @@ int main(void)
         DOOR(a_value_under_another_key_or_of_another_time_is_a_miss),
         DOOR(an_emptied_redis_means_a_new_epoch),
         DOOR(a_redis_that_restarts_with_old_data_serves_none_of_it),
+        DOOR(another_redis_gets_a_new_epoch_even_if_it_has_one),
+        DOOR(an_answer_of_the_wrong_kind_ends_the_connection),
+        DOOR(a_refused_login_or_database_is_not_passed_over),
         DOOR(data_of_another_redis_loaded_in_place_is_void),
         DOOR(lost_or_spoilt_versions_cost_one_fill),
         DOOR(silence_costs_a_find_its_timeout_and_the_next_ones_nothing),

@@ -1,0 +1,139 @@
+/* NODES, WORKERS, SETTINGS: what only pgusher has. */
+#include "admin/roll.h"
+#include "admin/show.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+static const struct column node_columns[] = {
+    SHOW_TEXT("database"), SHOW_TEXT("host"),       SHOW_INT("port"),
+    SHOW_TEXT("role"),     SHOW_TEXT("up"),         SHOW_LONG("lag_ms"),
+    SHOW_INT("timeline"),  SHOW_TEXT("replay_lsn"), SHOW_TEXT("last_error"),
+};
+static const struct column worker_columns[] = {SHOW_INT("worker"), SHOW_INT("clients"),
+                                               SHOW_INT("waiting"), SHOW_INT("servers"),
+                                               SHOW_INT("idle_servers")};
+static const struct column setting_columns[] = {SHOW_TEXT("database"), SHOW_TEXT("user"),
+                                                SHOW_TEXT("name"), SHOW_TEXT("value"),
+                                                SHOW_TEXT("required")};
+
+/* ---- nodes ----------------------------------------------------------------------------------- */
+
+static void put_lag(struct table *t, const struct node *n)
+{
+    if (atomic_load(&n->role) != NODE_REPLICA || atomic_load(&n->probed_us) == 0) {
+        table_null(t);
+    } else {
+        table_int(t, atomic_load(&n->lag_us) / US_PER_MS);
+    }
+}
+
+static void put_lsn(struct table *t, uint64_t lsn)
+{
+    if (lsn == 0) {
+        table_null(t);
+        return;
+    }
+    char *text = mem_printf("%X/%X", (unsigned)(lsn >> 32), (unsigned)lsn);
+    table_text(t, text);
+    mem_free(&text);
+}
+
+/* The control thread may be writing it: bytes of two errors may mix, the end is always found. */
+static void put_last_error(struct table *t, const struct node *n)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < sizeof n->last_error; i++) {
+        char c = __atomic_load_n(&n->last_error[i], __ATOMIC_RELAXED);
+        if (c == '\0') { break; }
+        buf_put_u8(&text, (uint8_t)c);
+    }
+    if (buf_len(&text) == 0) {
+        table_null(t);
+    } else {
+        table_bytes(t, buf_view(&text));
+    }
+    buf_done(&text);
+}
+
+static void put_node(struct table *t, const struct database *db, const struct node *n)
+{
+    uint32_t timeline = atomic_load(&n->timeline);
+    table_row(t);
+    table_text(t, db->name);
+    table_text(t, n->host);
+    table_int(t, n->port);
+    table_text(t, node_role_name(atomic_load(&n->role)));
+    table_yes(t, atomic_load(&n->up));
+    put_lag(t, n);
+    if (timeline == 0) {
+        table_null(t);
+    } else {
+        table_int(t, timeline);
+    }
+    put_lsn(t, atomic_load(&n->replay_lsn));
+    put_last_error(t, n);
+    table_end(t);
+}
+
+static void fill_nodes(struct gathering *g, struct table *t)
+{
+    struct database_roll roll = roll_databases(g->office->front->registry);
+    for (size_t i = 0; i < roll.count; i++) {
+        const struct database *db = roll.items[i];
+        if (atomic_load(&db->retired)) { continue; }
+        for (size_t k = 0; k < db->topology->count; k++) {
+            put_node(t, db, &db->topology->nodes[k]);
+        }
+    }
+    mem_free(&roll.items);
+}
+
+/* ---- workers --------------------------------------------------------------------------------- */
+
+static void visit_worker(struct gathering *g, struct front *f)
+{
+    struct table t = show_table(g);
+    unsigned clients = 0, waiting = 0;
+    size_t servers = 0, idle = 0;
+    dlist_each (node, &f->clients) {
+        const struct client *c = container_of(node, struct client, node);
+        clients++;
+        waiting += client_is_waiting(c);
+    }
+    struct account_roll roll = roll_accounts(f->registry);
+    for (size_t i = 0; i < roll.count; i++) {
+        struct server_roll seen = {0};
+        roll_servers(roll.items[i], f->loop, &seen);
+        servers += seen.count;
+        for (size_t k = 0; k < seen.count; k++) { idle += seen.items[k].state == SERVER_IDLE; }
+        mem_free(&seen.items);
+    }
+    mem_free(&roll.items);
+    table_row(&t);
+    table_int(&t, f->loop->index);
+    table_int(&t, clients);
+    table_int(&t, waiting);
+    table_int(&t, (int64_t)servers);
+    table_int(&t, (int64_t)idle);
+    table_end(&t);
+}
+
+/* ---- settings -------------------------------------------------------------------------------- */
+
+static void fill_settings(struct gathering *g, struct table *t)
+{
+    for (size_t i = 0; i < g->config->settings_count; i++) {
+        const struct setting_config *s = &g->config->settings[i];
+        table_row(t);
+        table_text(t, s->database);
+        table_text(t, s->user);
+        table_text(t, s->name);
+        table_text(t, s->value);
+        table_yes(t, s->required);
+        table_end(t);
+    }
+}
+
+const struct show show_nodes = {"nodes", SHOW_COLUMNS(node_columns), NULL, fill_nodes};
+const struct show show_workers = {"workers", SHOW_COLUMNS(worker_columns), visit_worker, NULL};
+const struct show show_settings = {"settings", SHOW_COLUMNS(setting_columns), NULL, fill_settings};

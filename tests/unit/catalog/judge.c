@@ -1,0 +1,285 @@
+/* What a statement may do, where it may run and what its result depends on. */
+#include "small.h"
+
+static struct catalog *small(void)
+{
+    return small_finish(small_build());
+}
+
+TEST(a_read_of_named_tables_is_cacheable_and_depends_on_them)
+{
+    struct catalog *c = small();
+    struct judgement j = small_judge(c, small_select("menus public.modules", "count to_char"));
+    CHECK(j.reason == JUDGE_CACHEABLE && j.replica && !j.taints && j.rule == 0);
+    CHECK_DEPS(j, MENUS, MODULES);
+    CHECK_WRITES(j);
+    catalog_unref(&c);
+}
+
+TEST(without_a_catalog_every_doubt_is_taken)
+{
+    struct judgement j = small_judge(NULL, small_select("menus", "count"));
+    CHECK(j.reason == JUDGE_NO_CATALOG && !j.replica && j.taints && j.writes_all);
+    j = small_judge(NULL, small_select("menus", ""));
+    CHECK(!j.replica && !j.writes_all);
+    j = small_judge(NULL, small_modify("menus"));
+    CHECK(j.writes_all);
+    CHECK(catalog_has_rules(NULL));
+}
+
+TEST(a_table_that_no_rule_names_is_told)
+{
+    struct catalog *c = small();
+    struct judgement j = small_judge(c, small_select("menus unnamed", ""));
+    CHECK(j.reason == JUDGE_NO_RULE && j.replica && j.rule == -1);
+    CHECK_STR(j.culprit, "public.unnamed");
+    catalog_unref(&c);
+}
+
+TEST(a_view_stands_for_its_tables_however_deep)
+{
+    struct catalog *c = small();
+    struct judgement j = small_judge(c, small_select("view_of_view", ""));
+    CHECK(j.reason == JUDGE_CACHEABLE && j.replica);
+    CHECK_DEPS(j, MENUS, MODULES);
+    catalog_unref(&c);
+}
+
+TEST(a_name_in_two_schemas_is_ambiguous_unless_qualified)
+{
+    struct catalog *c = small();
+    struct judgement j = small_judge(c, small_select("dup", ""));
+    CHECK(j.reason == JUDGE_AMBIGUOUS && !j.replica && j.deps_count == 0);
+    j = small_judge(c, small_select("other.dup", ""));
+    CHECK(j.reason == JUDGE_NO_RULE && j.replica);
+    j = small_judge(c, small_modify("dup"));
+    CHECK_WRITES(j, DUP_PUBLIC, DUP_OTHER);
+    catalog_unref(&c);
+}
+
+TEST(what_is_not_a_table_of_this_database_stays_on_the_primary)
+{
+    static const struct {
+        const char *name;
+        enum judge_reason reason;
+    } cases[] = {
+        {"nosuch", JUDGE_UNKNOWN_RELATION},
+        {"pg_class", JUDGE_CATALOG_RELATION},
+        {"pg_catalog.pg_class", JUDGE_CATALOG_RELATION},
+        {"information_schema.tables", JUDGE_CATALOG_RELATION},
+        {"pg_temp.menus", JUDGE_KIND},
+        {"pg_temp_3.menus", JUDGE_KIND},
+        {"unlogged", JUDGE_KIND},
+        {"abroad", JUDGE_KIND},
+        {"a_seq", JUDGE_KIND},
+    };
+    struct catalog *c = small();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct judgement j = small_judge(c, small_select(cases[i].name, ""));
+        CHECK(j.reason == cases[i].reason);
+        CHECK(!j.replica);
+    }
+    catalog_unref(&c);
+}
+
+TEST(what_the_text_shows_is_refused_with_its_own_reason)
+{
+    static const struct {
+        uint32_t flag;
+        enum judge_reason reason;
+    } cases[] = {
+        {STMT_TIME, JUDGE_TIME},          {STMT_TIME_LITERAL, JUDGE_TIME},
+        {STMT_USER, JUDGE_USER_FUNCTION}, {STMT_SYSTEM_COLUMN, JUDGE_SYSTEM_COLUMN},
+        {STMT_SAMPLE, JUDGE_SAMPLE},      {STMT_REG_CAST, JUDGE_REG_CAST},
+    };
+    struct catalog *c = small();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct statement *s =
+            small_stmt(STMT_SELECT, STMT_READS_ONLY | cases[i].flag, "menus", "", "");
+        struct judgement j = small_judge(c, s);
+        CHECK(j.reason == cases[i].reason && j.replica);
+    }
+    CHECK(small_judge(c, small_stmt(STMT_UNKNOWN, 0, "", "", "")).reason == JUDGE_NOT_PARSED);
+    CHECK(small_judge(c, small_stmt(STMT_MULTI, STMT_READS_ONLY, "menus", "", "")).reason ==
+          JUDGE_MULTI);
+    CHECK(small_judge(c, small_stmt(STMT_SELECT, STMT_LOCKS_ROWS, "menus", "", "")).reason ==
+          JUDGE_NOT_READ);
+    CHECK(small_judge(c, small_select("", "")).reason == JUDGE_NO_RELATION);
+    catalog_unref(&c);
+}
+
+TEST(show_and_explain_stay_where_they_are_about)
+{
+    struct catalog *c = small();
+    CHECK(!small_judge(c, small_stmt(STMT_SHOW, STMT_READS_ONLY, "", "", "")).replica);
+    CHECK(!small_judge(c, small_stmt(STMT_EXPLAIN, STMT_READS_ONLY, "menus", "", "")).replica);
+    catalog_unref(&c);
+}
+
+TEST(functions_decide_by_volatility_and_by_name)
+{
+    struct catalog *c = small();
+    struct judgement j = small_judge(c, small_select("menus", "now"));
+    CHECK(j.reason == JUDGE_FUNCTION && j.replica);
+    CHECK_STR(j.culprit, "now");
+    j = small_judge(c, small_select("menus", "random"));
+    CHECK(j.reason == JUDGE_FUNCTION && !j.replica && !j.writes_all && !j.taints);
+    j = small_judge(c, small_select("menus", "pg_backend_pid"));
+    CHECK(j.reason == JUDGE_FUNCTION && !j.replica);
+    j = small_judge(c, small_select("menus", "query_to_xml"));
+    CHECK(j.writes_all && j.taints && !j.replica);
+    j = small_judge(c, small_select("menus", "nosuch"));
+    CHECK(j.writes_all && j.taints && !j.replica);
+    catalog_unref(&c);
+}
+
+TEST(a_users_overload_of_a_builtin_is_never_cached)
+{
+    struct build *b = small_build();
+    small_function(b, "count", "sql", 'i', "SELECT 1");
+    struct catalog *c = small_finish(b);
+    struct judgement j = small_judge(c, small_select("menus", "count"));
+    CHECK(j.reason == JUDGE_FUNCTION && j.replica && j.deps_count == 0);
+    j = small_judge(c, small_select("menus", "pg_catalog.count"));
+    CHECK(j.reason == JUDGE_CACHEABLE);
+    catalog_unref(&c);
+}
+
+TEST(a_users_function_runs_on_a_replica_only_when_declared_and_harmless)
+{
+    struct build *b = small_build();
+    small_function(b, "good", "sql", 's', "SELECT count(*) FROM menus");
+    small_function(b, "undeclared", "sql", 'v', "SELECT count(*) FROM menus");
+    small_function(b, "liar", "plpgsql", 's', "BEGIN PERFORM set_config('a.b', 'c', false); END");
+    small_function(b, "python", "plpython3u", 's', "return 1");
+    struct catalog *c = small_finish(b);
+    struct judgement j = small_judge(c, small_select("", "good"));
+    CHECK(j.replica && !j.taints && !j.writes_all);
+    j = small_judge(c, small_select("", "undeclared"));
+    CHECK(!j.replica && !j.taints && !j.writes_all);
+    j = small_judge(c, small_select("", "liar"));
+    CHECK(!j.replica && j.taints);
+    j = small_judge(c, small_select("", "python"));
+    CHECK(!j.replica && j.taints && j.writes_all);
+    catalog_unref(&c);
+}
+
+TEST(what_a_users_function_reads_is_not_known)
+{
+    struct build *b = small_build();
+    small_function(b, "reader", "sql", 's', "SELECT name FROM unnamed");
+    small_function(b, "similarity", "c", 'i', "similarity");
+    struct catalog *c = small_finish(b);
+    CHECK(small_judge(c, small_select("menus", "reader")).deps_count == 0);
+    CHECK_DEPS(small_judge(c, small_select("menus", "similarity")), MENUS);
+    catalog_unref(&c);
+}
+
+TEST(partitions_meet_at_their_root)
+{
+    struct catalog *c = small();
+    struct judgement j = small_judge(c, small_select("slots", ""));
+    CHECK(j.reason == JUDGE_CACHEABLE);
+    CHECK_DEPS(j, SLOTS);
+    j = small_judge(c, small_select("slots_1", ""));
+    CHECK(j.reason == JUDGE_CACHEABLE && j.rule == 0); /* its root is named */
+    CHECK_DEPS(j, SLOTS_1, SLOTS);
+    CHECK_WRITES(small_judge(c, small_modify("slots")), SLOTS);
+    CHECK_WRITES(small_judge(c, small_modify("slots_2")), SLOTS_2, SLOTS);
+    catalog_touch(c, SLOTS_2, &j);
+    CHECK_WRITES(j, SLOTS_2, SLOTS);
+    catalog_touch(c, 99, &j);
+    CHECK(j.writes_all);
+    catalog_unref(&c);
+}
+
+TEST(what_a_partition_is_or_does_holds_for_its_root)
+{
+    struct build *b = small_build();
+    build_relation(b, 17000, "public", "slots_far", 'f', 'p', false);
+    build_parent(b, 17000, SLOTS);
+    build_cascade(b, SLOTS_1, UNNAMED);
+    struct catalog *c = small_finish(b);
+    CHECK(small_judge(c, small_select("slots", "")).reason == JUDGE_KIND);
+    CHECK(small_judge(c, small_select("slots_1", "")).reason == JUDGE_CACHEABLE);
+    CHECK_WRITES(small_judge(c, small_modify("slots")), SLOTS, UNNAMED);
+    CHECK_WRITES(small_judge(c, small_modify("slots_2")), SLOTS_2, SLOTS);
+    catalog_unref(&c);
+}
+
+TEST(a_write_reaches_along_foreign_keys_and_through_views)
+{
+    struct catalog *c = small();
+    CHECK_WRITES(small_judge(c, small_modify("menus")), MENUS, MODULES, PERMISSIONS);
+    CHECK_WRITES(small_judge(c, small_modify("permissions")), PERMISSIONS);
+    CHECK_WRITES(small_judge(c, small_modify("view_of_view")), MENUS, MODULES, PERMISSIONS);
+    CHECK_WRITES(small_judge(c, small_stmt(STMT_COPY_FROM, 0, "", "unnamed", "")), UNNAMED);
+    catalog_unref(&c);
+}
+
+TEST(a_trigger_that_may_write_makes_its_table_write_everything)
+{
+    struct build *b = small_build();
+    small_function(b, "stamp", "plpgsql", 'v', "BEGIN NEW.updated_at := now(); RETURN NEW; END");
+    small_function(b, "audit", "plpgsql", 'v', "BEGIN INSERT INTO audit VALUES (1); RETURN NEW; END");
+    small_function(b, "who", "plpgsql", 'v', "BEGIN PERFORM set_config('a','b',false); RETURN NEW; END");
+    build_calls(b, UNNAMED, BUILD_TRIGGER, "stamp");
+    build_calls(b, PERMISSIONS, BUILD_TRIGGER, "audit");
+    build_calls(b, GRANTS, BUILD_TRIGGER, "who");
+    struct catalog *c = small_finish(b);
+    CHECK_WRITES(small_judge(c, small_modify("unnamed")), UNNAMED);
+    CHECK(small_judge(c, small_modify("permissions")).writes_all);
+    CHECK(small_judge(c, small_modify("menus")).writes_all); /* it cascades there */
+    struct judgement j = small_judge(c, small_modify("grants"));
+    CHECK(j.taints && !j.writes_all);
+    catalog_unref(&c);
+}
+
+TEST(a_rule_or_an_unknown_target_writes_everything)
+{
+    struct build *b = small_build();
+    build_rule(b, UNNAMED);
+    struct catalog *c = small_finish(b);
+    CHECK(small_judge(c, small_modify("unnamed")).writes_all);
+    CHECK(small_judge(c, small_modify("nosuch")).writes_all);
+    CHECK(small_judge(c, small_modify("pg_class")).writes_all);
+    CHECK(small_judge(c, small_modify("")).writes_all);
+    CHECK(small_judge(c, small_stmt(STMT_MODIFY, STMT_WRITES_ALL, "", "menus", "")).writes_all);
+    catalog_unref(&c);
+}
+
+TEST(statements_of_unknown_effect_write_everything_and_others_nothing)
+{
+    static const enum stmt_kind all[] = {STMT_UNKNOWN, STMT_COMMIT_PREPARED, STMT_PREPARE,
+                                         STMT_EXECUTE, STMT_DO,   STMT_CALL, STMT_LOAD,
+                                         STMT_DDL,     STMT_UTILITY, STMT_MULTI, STMT_EXPLAIN};
+    static const enum stmt_kind none[] = {STMT_EMPTY, STMT_BEGIN, STMT_COMMIT, STMT_ROLLBACK,
+                                          STMT_SET,   STMT_RESET, STMT_SHOW,   STMT_FETCH,
+                                          STMT_LISTEN, STMT_DISCARD_ALL, STMT_PREPARE_TRANSACTION};
+    struct catalog *c = small();
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        CHECK(small_judge(c, small_stmt(all[i], 0, "", "", "")).writes_all);
+    }
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        CHECK_WRITES(small_judge(c, small_stmt(none[i], 0, "", "", "")));
+    }
+    CHECK_WRITES(small_judge(c, small_stmt(STMT_MULTI, STMT_FUSIBLE, "", "permissions", "")),
+                 PERMISSIONS);
+    CHECK(small_judge(c, small_stmt(STMT_MULTI, 0, "", "permissions", "")).writes_all);
+    catalog_unref(&c);
+}
+
+/* ---- row security */
+
+static struct catalog *small_with_policies(uint32_t flags, const char *functions, const char *setting)
+{
+    struct build *b = small_build();
+    struct statement *s = small_stmt(STMT_SELECT, STMT_READS_ONLY | flags, "public.grants", "", functions);
+    small_settings[0] = (struct stmt_setting){.name = setting, .reads = true, .by_function = true};
+    s->settings_count = strstr(functions, "current_setting") != NULL ? 1 : 0;
+    struct statement *copy = statement_copy_for_test(s);
+    build_policy(b, APPOINTMENTS, copy);
+    build_policy_reads(b, APPOINTMENTS, GRANTS);
+    struct catalog *c = small_finish(b);
+    return c;
+}
