@@ -99,16 +99,17 @@ own_write_is_read()
 
 # ---------------------------------------------------------------- the cache
 
+# cached_read [SPARE]: ten times the same. One reaches a node, plus SPARE where an answer may be lost:
+# Redis has a few milliseconds to keep it and to give it back, and is not waited for.
 cached_read()
 {
-    local mark sql first
+    local mark sql first round
     mark=$(new_mark)
     sql="SELECT n.path AS $mark, m.title FROM modules m JOIN menus n ON n.module_id = m.id ORDER BY n.id"
     first=$(app -c "$sql")
     equal "runs after the first" "$(runs "$mark" "${TOUR_NODES[@]}")" 1
-    equal "the second answer" "$(app -c "$sql")" "$first"
-    equal "the third answer" "$(app -c "$sql")" "$first"
-    equal "runs after the third" "$(runs "$mark" "${TOUR_NODES[@]}")" 1
+    for round in {2..10}; do equal "answer $round" "$(app -c "$sql")" "$first"; done
+    at_most "runs after ten" "$(runs "$mark" "${TOUR_NODES[@]}")" $((1 + ${1:-0}))
     equal "the node's own answer" "$(truth "$sql")" "$first"
 }
 
@@ -123,7 +124,7 @@ cached_read_in_mode()   # cached_read_in_mode simple|extended|prepared
     at_most "runs on nodes of 1000" "$(runs "$mark" "${TOUR_NODES[@]}")" 8
 }
 
-cache_follows_writes()
+cache_follows_writes()   # cache_follows_writes [SPARE]
 {
     local mark sql minutes
     mark=$(new_mark)
@@ -133,22 +134,35 @@ cache_follows_writes()
         equal "read after the write" "$(app -c "$sql")" "$minutes"
         equal "read again" "$(app -c "$sql")" "$minutes"
     done
-    at_most "runs of 8 reads" "$(runs "$mark" "${TOUR_NODES[@]}")" 4
+    at_most "runs of 8 reads" "$(runs "$mark" "${TOUR_NODES[@]}")" $((4 + ${1:-0}))
 }
 
 cache_keeps_roles_apart()
 {
     # The answer an administrator got must not be given to one who may not ask.
-    local mark sql answer
+    local mark sql answer round before
     mark=$(new_mark)
     sql="SELECT title AS $mark FROM modules ORDER BY id"
-    office -c "$sql" > /dev/null
-    office -c "$sql" > /dev/null
-    equal "runs" "$(runs "$mark" "${TOUR_NODES[@]}")" 1
+    for round in 1 2 3 4; do office -c "$sql" > /dev/null; done
+    before=$(runs "$mark" "${TOUR_NODES[@]}")
+    at_most "runs of 4 reads" "$before" 3
     app -c "$sql" > /dev/null
-    equal "runs with another role" "$(runs "$mark" "${TOUR_NODES[@]}")" 2
+    equal "runs more with another role" $(($(runs "$mark" "${TOUR_NODES[@]}") - before)) 1
     answer=$(proxied pgusher "$MONITOR_PASSWORD" clinic -c "$sql" 2>&1) && { printf 'no right to read, but an answer\n'; return 1; }
     contains "the answer to one without rights" "$answer" 'modules'
+}
+
+cache_is_filled_by_anyone()
+{
+    # Each comes with settings that the server connection didn't have before.
+    local mark sql round
+    mark=$(new_mark)
+    sql="SELECT code AS $mark FROM permissions ORDER BY id"
+    for round in 1 2 3 4; do
+        as_provider 7 app -c "$sql" > /dev/null
+        as_provider 8 app -c "$sql" > /dev/null
+    done
+    at_most "runs of 8 reads by 2 people" "$(runs "$mark" "${TOUR_NODES[@]}")" 2
 }
 
 cache_stays_out_of_transactions()
@@ -342,7 +356,8 @@ console_answers()
 
 reload_is_all_or_nothing()
 {
-    local answer ini=$LIB_TMP/pgusher.ini
+    local answer
+    ini=$LIB_TMP/pgusher.ini                            # not local: the trap outlives the function
     as_server cp "$ini" "$ini.good"
     trap 'as_server mv -f "$ini.good" "$ini"' EXIT      # however this ends
     as_server sed -i 's/^pool_mode.*/pool_mode = sometimes/' "$ini"

@@ -111,12 +111,13 @@ tour()
     check "seat: FOR UPDATE, a writing CTE, volatile functions: the primary" doubt_on_primary
     check "seat: READ ONLY transactions on a replica, others on the primary" transactions_as_declared
     check "seat: a client reads its own write while replicas are behind" own_write_is_read
-    check "cache: the second read reaches no node, same answer" cached_read
+    check "cache: repeated reads reach no node, same answer" cached_read
     for mode in simple extended prepared; do
         check "cache: pgbench -M $mode, 1000 reads, a handful reach a node" cached_read_in_mode "$mode"
     done
     check "cache: after a write through pgusher the next read is fresh" cache_follows_writes
     check "cache: roles don't share answers, no right means no answer" cache_keeps_roles_apart
+    check "cache: filled whoever asks, whatever the server was set to before" cache_is_filled_by_anyone
     check "cache: a transaction sees its own writes, nobody else does" cache_stays_out_of_transactions
     check "identity: two providers, one server connection, their own rows each" two_providers_one_server
     check "identity: SET, RESET and set_config of it fail with 42501" identity_is_protected
@@ -137,9 +138,9 @@ tour()
     configure redis
     start_pgusher
     settle
-    check "redis: the second read reaches no node, same answer" cached_read
+    check "redis: repeated reads reach no node, same answer" cached_read 2
     check "redis: pgbench -M extended, 1000 reads, a handful reach a node" cached_read_in_mode extended
-    check "redis: after a write through pgusher the next read is fresh" cache_follows_writes
+    check "redis: after a write through pgusher the next read is fresh" cache_follows_writes 2
     check "redis: holds neither SQL nor rows in the clear" redis_holds_no_secrets
     check "redis: gone, and nothing fails" redis_may_die
 

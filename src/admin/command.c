@@ -110,12 +110,12 @@ enum err command_parse(struct bytes text, struct arena *memory, struct command *
         enum err e = skip_blanks(&text, why);
         if (e != E_OK) { return e; }
         if (text.len == 0) { break; }
-        if (over) { return fault_set(why, E_SYNTAX, "one command at a time"); }
         if (text.ptr[0] == ';') {
             over = true;
             text = bytes_skip(text, 1);
             continue;
         }
+        if (over) { return fault_set(why, E_SYNTAX, "one command at a time"); }
         if (c.count == COMMAND_WORDS) { return fault_set(why, E_SYNTAX, "too many words"); }
         e = take_word(&text, memory, &c.words[c.count], why);
         if (e != E_OK) { return e; }

@@ -30,7 +30,7 @@ struct command {
 };
 
 /*
- * One command, a semicolon at its end or none; comments are blanks. Errors: E_SYNTAX: an open
+ * One command, with or without semicolons at its end; comments are blanks. Errors: E_SYNTAX: an open
  * quote or comment, an empty name, more than COMMAND_WORDS words, anything behind the semicolon.
  * Owner: the words live in the arena.
  */

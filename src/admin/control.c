@@ -366,7 +366,7 @@ static void on_hook_done(void *arg, const struct fault *why)
         fault_hint(&told, "%s", why->text);
         session_fault(s, &told);
     } else if (s != NULL) {
-        session_fault(s, why);
+        session_error(s, why->code == E_NOTFOUND ? "42704" : "22023", "%s", why->text);
     }
     mem_free(&n->tag);
     mem_free(&n);

@@ -3,6 +3,11 @@
  * version counters, read before the fill's query was sent, are compared on every hit. One
  * `struct cache` per process (sharded, locked); one `struct cache_side` per worker (its Redis
  * connection). With cache = memory nothing leaves the process.
+ *
+ * What holds in Redis mode: after done() of a bump that reached Redis nobody is served anything
+ * older, through any process. When a bump could not be confirmed in time, this process takes
+ * nothing from Redis until it has written a new epoch, which voids every entry; other processes may
+ * serve older entries until then.
  */
 #pragma once
 
@@ -24,8 +29,12 @@ void cache_close(struct cache **c); /* after every side is detached */
 /* New limits, ttl and Redis address after a reload; entries of changed rules are dropped by epoch.
  */
 void cache_configure(struct cache *c, const struct config *cfg);
+/* On the loop's thread, like all that takes a side. */
 struct cache_side *cache_attach(struct cache *c, uv_loop_t *loop);
-/* Closes the Redis connection; the loop must run once more. Calls no waiter. */
+/*
+ * Closes the Redis connection; the loop must run until its handles are closed. Calls no waiter and
+ * forgets all: tickets and bumps still in use are at rest again.
+ */
 void cache_detach(struct cache_side **s);
 
 /* ---- the key: CACHE.md §2, §3b. Length-prefixed fields in one buffer, equal bytes = equal
@@ -62,7 +71,7 @@ struct cache_ticket {
     void (*ready)(
         struct cache_ticket *t); /* called on the side's loop after E_AGAIN: call find again */
     void *owner;
-    int64_t deadline_us; /* of the wait in progress, for the caller's timer; 0: none */
+    int64_t deadline_us; /* of the wait in progress; ready() comes by then, no timer is needed */
     void *state;         /* the cache's own; NULL at rest */
 };
 

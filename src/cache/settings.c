@@ -3,6 +3,8 @@
 #include "base/siphash.h"
 #include "cache/inside.h"
 
+#define TIMEOUT_MIN_US 1000 /* the loop's timers count milliseconds */
+
 static void put_text(struct buf *b, const char *text)
 {
     struct bytes bytes = bytes_str(text);
@@ -52,6 +54,7 @@ enum err settings_new(const struct config *cfg, struct settings **ret, struct fa
         }
     }
     s->redis_timeout_us = cfg->o.redis_timeout_us;
+    if (s->redis_timeout_us < TIMEOUT_MIN_US) { s->redis_timeout_us = TIMEOUT_MIN_US; }
     s->memory_bytes = cfg->o.cache_memory_bytes;
     s->max_entry_bytes = cfg->o.cache_max_entry_bytes;
     if (s->max_entry_bytes > ENTRY_MAX) { s->max_entry_bytes = ENTRY_MAX; }

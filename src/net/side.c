@@ -107,12 +107,11 @@ static const char *find_sqlstate(const char *text)
     return NULL;
 }
 
-/* libpq's words without its line breaks and source locations. */
+/* libpq's words, the first line of them: what follows is guesses and source locations. */
 static void fault_from_conn(const struct side *s, struct fault *why)
 {
     const char *text = s->conn == NULL ? "out of memory" : PQerrorMessage(s->conn);
-    const char *end = strstr(text, "\nLOCATION:");
-    int len = (int)(end == NULL ? strlen(text) : (size_t)(end - text));
+    int len = (int)strcspn(text, "\n");
     while (len > 0 && isspace((unsigned char)text[len - 1])) { len--; }
     const char *state = find_sqlstate(text);
     if (state == NULL) {

@@ -2,6 +2,8 @@
  * Classify: what do the unit's statements do? By memory of text and shape, else by the parser;
  * judged in the light of the catalog. Then the guard: may this client run it?
  */
+#include <strings.h>
+
 #include "base/mem.h"
 #include "pgwire/frame.h"
 #include "request/request.h"
@@ -77,6 +79,26 @@ static const char *bound_param(void *arg, int n)
     return buf_text(&b->text);
 }
 
+/*
+ * The parser reads strings as standard_conforming_strings = on does, in an encoding where no second
+ * byte of a character looks like a quote or a backslash. Where the session says otherwise, doubt.
+ */
+static bool is_read_otherwise(const struct client *c, const struct statement *s)
+{
+    static const char *const odd[] = {"sjis", "shift_jis", "big5",  "gbk",
+                                      "uhc",  "gb18030",   "johab", "mskanji"};
+    if (c->in_tx == varset_empty()) { return false; }
+    const char *strings = varset_get(c->in_tx, "standard_conforming_strings");
+    if ((s->flags & STMT_BACKSLASH) != 0 && strings != NULL && strcasecmp(strings, "on") != 0) {
+        return true;
+    }
+    const char *encoding = varset_get(c->in_tx, "client_encoding");
+    for (size_t i = 0; encoding != NULL && i < sizeof odd / sizeof *odd; i++) {
+        if (strncasecmp(encoding, odd[i], strlen(odd[i])) == 0) { return true; }
+    }
+    return false;
+}
+
 static enum err add_text(struct request *r, struct known *k, struct bytes text,
                          const struct bind_msg *bind, struct fault *why)
 {
@@ -95,7 +117,7 @@ static enum err add_text(struct request *r, struct known *k, struct bytes text,
     f->pins |= s->pins | (j->taints ? PIN_UNKNOWN : 0);
     f->replica = f->replica && j->replica;
     f->fusible = f->fusible && (s->flags & STMT_FUSIBLE) != 0;
-    f->unknown = f->unknown || s->kind == STMT_UNKNOWN;
+    f->unknown = f->unknown || s->kind == STMT_UNKNOWN || is_read_otherwise(r->client, s);
     add_writes(f, j);
     if (r->client->account->identity == NULL) { return E_OK; }
     struct bound bound = {.bind = bind};
@@ -205,7 +227,10 @@ enum move step_classify(struct request *r)
     case UNIT_STREAM: e = add_long(r, k, &why); break;
     }
     if (e != E_OK) { return request_fail(r, &why); }
-    if (f->unknown) { f->writes_all = true; }
+    if (f->unknown) {
+        f->writes_all = true;
+        f->judged.reason = JUDGE_NOT_PARSED;
+    }
     if (f->unknown || r->unit.cut || f->count == 0) { f->replica = f->fusible = false; }
     return virtual_answer(r) ? MOVE_DONE : MOVE_ON;
 }

@@ -128,11 +128,7 @@ void finish_abandon(struct client *c)
     pool_leave(&r->ticket);
     if (r->ticket.server != NULL) { pool_checkin(&r->ticket.server); }
     if (r->bumping) { cache_bump_forget(r->desk->cache, &r->bump); }
-    if (r->filling && !r->broken) {
-        cache_drop(r->desk->cache, &r->cache, false);
-    } else if (r->cache.state != NULL) {
-        cache_drop(r->desk->cache, &r->cache, false);
-    }
+    if (r->cache.state != NULL) { cache_drop(r->desk->cache, &r->cache, false); }
     struct server *s = r->server;
     if (s != NULL) {
         enum { UNDOABLE = PIN_LOAD | PIN_UNKNOWN };

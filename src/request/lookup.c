@@ -24,9 +24,10 @@ static bool names_a_moment(struct bytes v)
 
 static bool has_moment(const struct bind_msg *b)
 {
-    for (unsigned i = 0; i < b->params_count; i++) {
-        bool null;
-        struct bytes v = extended_bind_param(b, i, &null);
+    struct bind_walk walk = {0};
+    struct bytes v;
+    bool null;
+    for (unsigned i = 0; extended_bind_next(b, &walk, &v, &null); i++) {
         if (!null && extended_bind_format(b, i) == 0 && names_a_moment(v)) { return true; }
     }
     return false;

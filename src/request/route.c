@@ -14,8 +14,14 @@ static struct node *choose_replica(const struct request *r, int64_t now_us)
     const struct client *c = r->client;
     const struct database *db = c->account->database;
     int64_t since_us = db->consistency == READ_EVENTUAL ? 0 : c->wrote_us;
-    if (db->consistency == READ_CLUSTER) {
-        int64_t last_us = recency_last(db->recency, r->facts.judged.deps, 0);
+    /* What fills the cache is for everybody: it must hold every write whose version it was given.
+       Other pgushers' writes are not known here, so what is shared through Redis is filled from the
+       primary. */
+    if (r->filling && db->cache == CACHE_REDIS) { return NULL; }
+    if (db->consistency == READ_CLUSTER || r->filling) {
+        bool known = r->filling && r->facts.judged.deps_count > 0;
+        int64_t last_us =
+            recency_last(db->recency, r->facts.judged.deps, known ? r->facts.judged.deps_count : 0);
         if (last_us > since_us) { since_us = last_us; }
     }
     return route_replica(db->topology, since_us, db->max_lag_us, now_us);

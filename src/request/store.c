@@ -28,8 +28,8 @@ void store_finish(struct request *r, bool complete)
     int rule = r->facts.judged.rule;
     bool wanted = rule >= 0 && (size_t)rule < cfg->rules_count &&
                   (r->rows > 0 || cfg->rules[rule].empty_results);
-    if (r->broken) { return; } /* dropped already */
-    if (complete && wanted) {
+    if (r->cache.state == NULL) { return; } /* too big: dropped already */
+    if (complete && wanted && !r->broken) {
         cache_fill(r->desk->cache, &r->cache, buf_view(&r->capture), clock_now_us());
     } else {
         cache_drop(r->desk->cache, &r->cache, false);

@@ -196,7 +196,9 @@ static void answer_primary(struct observer *o, struct node *n, const struct obse
 static void answer_replica(struct observer *o, struct node *n, const struct observed *a,
                            int64_t now_us)
 {
-    if (a->timeline != 0) {
+    /* Without a primary to receive from it tells its last restartpoint's, but it never goes back.
+     */
+    if (a->timeline > atomic_load(&n->timeline)) {
         atomic_store(&n->timeline, a->timeline);
         note_timeline(o->topology, a->timeline);
     }
@@ -236,14 +238,17 @@ void observer_answer(struct observer *o, struct node *n, const struct observed *
     }
 }
 
-void observer_failed(struct observer *o, struct node *n, const char *reason, int64_t now_us)
-{
-    mark_down(o, n, "node_down", reason, now_us);
-}
-
 void observer_lost(struct observer *o, struct node *n)
 {
-    if (o->primary != n) { atomic_store(&n->caught_up_us, 0); }
+    if (o->primary == n) { return; }
+    atomic_store(&n->caught_up_us, 0);
+    atomic_store(&n->timeline, 0);
+}
+
+void observer_failed(struct observer *o, struct node *n, const char *reason, int64_t now_us)
+{
+    observer_lost(o, n);
+    mark_down(o, n, "node_down", reason, now_us);
 }
 
 void observer_refused(struct observer *o, struct node *n, const char *reason, int64_t now_us)

@@ -44,7 +44,8 @@ void observer_answer(struct observer *o, struct node *n, const struct observed *
                      int64_t now_us);
 /* The node cannot be reached or does not answer: it is down. */
 void observer_failed(struct observer *o, struct node *n, const char *reason, int64_t now_us);
-/* The connection ended, perhaps by a restart, after which a replica may be further behind. */
+/* The connection ended, perhaps by a restart, after which a replica may be further behind, or made
+   anew. */
 void observer_lost(struct observer *o, struct node *n);
 /* The node answers but turns the probe away (password, too many connections): alive, and nothing
    new is known of it. */

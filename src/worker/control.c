@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auth/keyring.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -423,6 +424,7 @@ int control_run(struct config *cfg)
     cache_close(&c.cache);
     registry_free(&c.registry);
     shared_free(&c.shared);
+    keyring_forget();
     config_unref(&c.config);
     userlist_unref(&c.users);
     wipe(&c.users_file);

@@ -1,6 +1,8 @@
 /* What a statement may do, where it may run and what its result depends on. */
 #include "small.h"
 
+#include <stdio.h>
+
 static struct catalog *small(void)
 {
     return small_finish(small_build());
@@ -221,8 +223,10 @@ TEST(a_trigger_that_may_write_makes_its_table_write_everything)
 {
     struct build *b = small_build();
     small_function(b, "stamp", "plpgsql", 'v', "BEGIN NEW.updated_at := now(); RETURN NEW; END");
-    small_function(b, "audit", "plpgsql", 'v', "BEGIN INSERT INTO audit VALUES (1); RETURN NEW; END");
-    small_function(b, "who", "plpgsql", 'v', "BEGIN PERFORM set_config('a','b',false); RETURN NEW; END");
+    small_function(b, "audit", "plpgsql", 'v',
+                   "BEGIN INSERT INTO audit VALUES (1); RETURN NEW; END");
+    small_function(b, "who", "plpgsql", 'v',
+                   "BEGIN PERFORM set_config('a','b',false); RETURN NEW; END");
     build_calls(b, UNNAMED, BUILD_TRIGGER, "stamp");
     build_calls(b, PERMISSIONS, BUILD_TRIGGER, "audit");
     build_calls(b, GRANTS, BUILD_TRIGGER, "who");
@@ -250,12 +254,23 @@ TEST(a_rule_or_an_unknown_target_writes_everything)
 
 TEST(statements_of_unknown_effect_write_everything_and_others_nothing)
 {
-    static const enum stmt_kind all[] = {STMT_UNKNOWN, STMT_COMMIT_PREPARED, STMT_PREPARE,
-                                         STMT_EXECUTE, STMT_DO,   STMT_CALL, STMT_LOAD,
-                                         STMT_DDL,     STMT_UTILITY, STMT_MULTI, STMT_EXPLAIN};
-    static const enum stmt_kind none[] = {STMT_EMPTY, STMT_BEGIN, STMT_COMMIT, STMT_ROLLBACK,
-                                          STMT_SET,   STMT_RESET, STMT_SHOW,   STMT_FETCH,
-                                          STMT_LISTEN, STMT_DISCARD_ALL, STMT_PREPARE_TRANSACTION};
+    static const enum stmt_kind all[] = {STMT_UNKNOWN, STMT_COMMIT_PREPARED,
+                                         STMT_PREPARE, STMT_EXECUTE,
+                                         STMT_DO,      STMT_CALL,
+                                         STMT_LOAD,    STMT_DDL,
+                                         STMT_UTILITY, STMT_MULTI,
+                                         STMT_EXPLAIN};
+    static const enum stmt_kind none[] = {STMT_EMPTY,
+                                          STMT_BEGIN,
+                                          STMT_COMMIT,
+                                          STMT_ROLLBACK,
+                                          STMT_SET,
+                                          STMT_RESET,
+                                          STMT_SHOW,
+                                          STMT_FETCH,
+                                          STMT_LISTEN,
+                                          STMT_DISCARD_ALL,
+                                          STMT_PREPARE_TRANSACTION};
     struct catalog *c = small();
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         CHECK(small_judge(c, small_stmt(all[i], 0, "", "", "")).writes_all);
@@ -271,15 +286,256 @@ TEST(statements_of_unknown_effect_write_everything_and_others_nothing)
 
 /* ---- row security */
 
-static struct catalog *small_with_policies(uint32_t flags, const char *functions, const char *setting)
+static struct catalog *under_policy(const char *expression)
 {
     struct build *b = small_build();
-    struct statement *s = small_stmt(STMT_SELECT, STMT_READS_ONLY | flags, "public.grants", "", functions);
-    small_settings[0] = (struct stmt_setting){.name = setting, .reads = true, .by_function = true};
-    s->settings_count = strstr(functions, "current_setting") != NULL ? 1 : 0;
-    struct statement *copy = statement_copy_for_test(s);
-    build_policy(b, APPOINTMENTS, copy);
+    struct statement *s = query_parse(bytes_str(expression), 65536);
+    build_policy(b, APPOINTMENTS, s);
     build_policy_reads(b, APPOINTMENTS, GRANTS);
+    statement_unref(&s);
+    return small_finish(b);
+}
+
+TEST(the_inputs_of_a_policy_join_key_and_dependencies)
+{
+    struct catalog *c = under_policy(
+        "SELECT ((provider_id = (current_setting('app.Provider'::text, true))::integer) OR (EXISTS"
+        " ( SELECT 1 FROM public.grants g WHERE (g.user_id = current_setting('app.user'::text))))"
+        " OR (CURRENT_USER = 'boss'::name))");
+    struct judgement j = small_judge(c, small_select("appointments", "count"));
+    CHECK(j.reason == JUDGE_CACHEABLE && j.rule == 1 && j.replica && j.keyed_role);
+    CHECK_DEPS(j, APPOINTMENTS, GRANTS);
+    CHECK(j.keyed_count == 2);
+    CHECK_STR(j.keyed[0], "app.provider");
+    CHECK_STR(j.keyed[1], "app.user");
+    catalog_unref(&c);
+}
+
+TEST(a_policy_whose_inputs_no_key_holds_is_unclear)
+{
+    static const char *const expressions[] = {
+        "SELECT (until > now())",
+        "SELECT (until > CURRENT_TIMESTAMP)",
+        "SELECT (owner = public.somebody())",
+        "SELECT (owner = current_setting(name))",
+        "SELECT (random() > 0.5)",
+        "SELECT (EXISTS ( SELECT 1 FROM pg_roles WHERE rolname = owner))",
+        "SELECT ((((",
+    };
+    for (size_t i = 0; i < sizeof expressions / sizeof expressions[0]; i++) {
+        struct catalog *c = under_policy(expressions[i]);
+        CHECK(small_judge(c, small_select("appointments", "")).reason == JUDGE_RLS_UNCLEAR);
+        catalog_unref(&c);
+    }
+}
+
+TEST(a_policy_with_more_settings_than_a_key_holds_is_unclear)
+{
+    struct catalog *c = under_policy(
+        "SELECT a IN (current_setting('a.1'), current_setting('a.2'), current_setting('a.3'),"
+        " current_setting('a.4'), current_setting('a.5'), current_setting('a.6'),"
+        " current_setting('a.7'), current_setting('a.8'), current_setting('a.9'))");
+    CHECK(small_judge(c, small_select("appointments", "")).reason == JUDGE_RLS_UNCLEAR);
+    catalog_unref(&c);
+}
+
+TEST(row_security_is_refused_unless_the_rule_keys_it_and_always_inside_a_view)
+{
+    struct catalog *c = under_policy("SELECT true");
+    CHECK(small_judge(c, small_select("appointments", "")).reason == JUDGE_CACHEABLE);
+    struct judgement j = small_judge(c, small_select("patients", ""));
+    CHECK(j.reason == JUDGE_RLS_REFUSED && j.replica);
+    CHECK_STR(j.culprit, "public.patients");
+    j = small_judge(c, small_select("appointments_view", ""));
+    CHECK(j.reason == JUDGE_RLS_UNCLEAR && j.replica);
+    j = small_judge(c, small_select("appointments appointments_view", ""));
+    CHECK(j.reason == JUDGE_RLS_UNCLEAR);
+    catalog_unref(&c);
+}
+
+TEST(the_text_may_read_only_settings_that_a_policy_keys)
+{
+    struct catalog *c = under_policy("SELECT (p = current_setting('app.user'::text))");
+    struct statement *s =
+        query_parse(BYTES("SELECT current_setting('app.user') FROM appointments"), 999);
+    CHECK(small_judge(c, s).reason == JUDGE_CACHEABLE);
+    statement_unref(&s);
+    s = query_parse(BYTES("SELECT current_setting('app.other') FROM appointments"), 999);
+    CHECK(small_judge(c, s).reason == JUDGE_FUNCTION);
+    statement_unref(&s);
+    s = query_parse(BYTES("SELECT current_setting('app.user') FROM menus"), 999);
+    CHECK(small_judge(c, s).reason == JUDGE_FUNCTION);
+    statement_unref(&s);
+    s = query_parse(BYTES("SELECT current_setting('in_hot_standby')"), 999);
+    CHECK(!small_judge(c, s).replica);
+    statement_unref(&s);
+    catalog_unref(&c);
+}
+
+/* ---- definitions and limits */
+
+static struct judgement judge_view(const char *definition)
+{
+    struct build *b = small_build();
+    struct statement *s = query_parse(bytes_str(definition), 65536);
+    build_definition(b, VIEW, s);
+    statement_unref(&s);
     struct catalog *c = small_finish(b);
-    return c;
+    struct judgement j = small_judge(c, small_select("view_of_view", ""));
+    catalog_unref(&c);
+    return j;
+}
+
+TEST(what_a_views_query_calls_counts_like_what_the_text_calls)
+{
+    struct judgement j = judge_view("SELECT count(*) FROM public.menus");
+    CHECK(j.reason == JUDGE_CACHEABLE && j.replica);
+    j = judge_view("SELECT now() FROM public.menus");
+    CHECK(j.reason == JUDGE_FUNCTION && j.replica);
+    j = judge_view("SELECT random() FROM public.menus");
+    CHECK(j.reason == JUDGE_FUNCTION && !j.replica);
+    j = judge_view("SELECT CURRENT_DATE FROM public.menus");
+    CHECK(j.reason == JUDGE_TIME);
+    j = judge_view("SELECT relname FROM pg_class");
+    CHECK(j.reason == JUDGE_CATALOG_RELATION && !j.replica);
+    j = judge_view("SELECT 1 FROM public.menus FOR UPDATE");
+    CHECK(j.reason == JUDGE_NOT_PARSED && !j.replica);
+}
+
+TEST(a_users_function_or_operator_inside_a_view_is_not_cached)
+{
+    struct build *b = small_build();
+    small_function(b, "reader", "sql", 's', "SELECT 1 FROM unnamed");
+    build_calls(b, VIEW, BUILD_VIEW, "reader");
+    small_function(b, "full_name", "sql", 's', "SELECT 'x'");
+    build_calls(b, PERMISSIONS, BUILD_COMPUTED, "full_name");
+    struct catalog *c = small_finish(b);
+    struct judgement j = small_judge(c, small_select("menus_view", ""));
+    CHECK(j.reason == JUDGE_FUNCTION && j.replica && j.deps_count == 0);
+    CHECK(small_judge(c, small_select("permissions", "")).reason == JUDGE_FUNCTION);
+    catalog_unref(&c);
+}
+
+TEST(an_operator_that_may_look_at_tables_keeps_everything_uncached)
+{
+    struct build *b = small_build();
+    build_operator(b, "%", "c", 's');
+    struct catalog *c = small_finish(b);
+    CHECK(small_judge(c, small_select("menus", "")).reason == JUDGE_CACHEABLE);
+    catalog_unref(&c);
+    b = small_build();
+    build_operator(b, "=~", "plpgsql", 's');
+    c = small_finish(b);
+    struct judgement j = small_judge(c, small_select("menus", ""));
+    CHECK(j.reason == JUDGE_FUNCTION);
+    CHECK_STR(j.culprit, "=~");
+    catalog_unref(&c);
+}
+
+TEST(rules_of_different_modes_do_not_mix_unless_the_stricter_decides)
+{
+    struct catalog *c = small();
+    struct judgement j = small_judge(c, small_select("menus audited", ""));
+    CHECK(j.reason == JUDGE_NO_RULE); /* ttl mode has the shorter ttl, menus is strict */
+    CHECK_STR(j.culprit, "rules of different modes");
+    CHECK(small_judge(c, small_select("audited", "")).rule == 3);
+    CHECK(small_judge(c, small_select("menus grants", "")).rule == 1);
+    catalog_unref(&c);
+}
+
+TEST(too_many_relations_are_told_and_no_partial_list_is_given)
+{
+    struct build *b = small_build();
+    char names[512] = "", name[16];
+    for (uint32_t i = 0; i <= JUDGE_DEPS; i++) {
+        (void)snprintf(name, sizeof name, "t%u", (unsigned)i);
+        small_table(b, 18000 + i, name);
+        (void)snprintf(names + strlen(names), sizeof names - strlen(names), "%s ", name);
+    }
+    build_relation(b, 19000, "public", "wide", 'v', 'p', false);
+    for (uint32_t i = 0; i <= JUDGE_DEPS; i++) { build_reads(b, 19000, 18000 + i); }
+    struct catalog *c = small_finish(b);
+    struct judgement j = small_judge(c, small_select(names, ""));
+    CHECK(j.deps_count == 0 && j.replica && j.reason == JUDGE_NO_RULE);
+    CHECK(small_judge(c, small_modify("wide")).writes_all);
+    catalog_unref(&c);
+}
+
+TEST(views_without_end_stay_on_the_primary)
+{
+    struct build *b = small_build();
+    for (uint32_t i = 0; i < 200; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "v%u", (unsigned)i);
+        build_relation(b, 20000 + i, "public", name, 'v', 'p', false);
+        build_reads(b, 20000 + i, 20000 + (i + 1) % 200);
+    }
+    struct catalog *c = small_finish(b);
+    struct judgement j = small_judge(c, small_select("v0", ""));
+    CHECK(j.reason == JUDGE_TOO_MANY && !j.replica);
+    CHECK(small_judge(c, small_modify("v0")).writes_all);
+    catalog_unref(&c);
+}
+
+TEST(every_reason_has_a_word)
+{
+    for (int r = JUDGE_CACHEABLE; r <= JUDGE_TOO_MANY; r++) {
+        CHECK(strcmp(judge_reason_name((enum judge_reason)r), "unknown") != 0);
+    }
+    CHECK_STR(judge_reason_name(JUDGE_RLS_REFUSED), "rls_refused");
+}
+
+TEST(the_version_follows_content_and_rules)
+{
+    struct build *b1 = small_build(), *b2 = small_build(), *b3 = small_build();
+    struct catalog *same = build_finish(&b1, small_config(), 1), *c = small_finish(b2);
+    struct config *cfg = small_config();
+    cfg->rules[0].ttl_us = 1;
+    struct catalog *other = build_finish(&b3, cfg, 1);
+    CHECK(catalog_version(same) == catalog_version(c));
+    CHECK(catalog_version(same) != catalog_version(other));
+    struct catalog *held = catalog_ref(same);
+    catalog_unref(&same);
+    CHECK(same == NULL && catalog_has_rules(held));
+    catalog_unref(&held);
+    catalog_unref(&c);
+    catalog_unref(&other);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RUN(a_read_of_named_tables_is_cacheable_and_depends_on_them),
+        RUN(without_a_catalog_every_doubt_is_taken),
+        RUN(a_table_that_no_rule_names_is_told),
+        RUN(a_view_stands_for_its_tables_however_deep),
+        RUN(a_name_in_two_schemas_is_ambiguous_unless_qualified),
+        RUN(what_is_not_a_table_of_this_database_stays_on_the_primary),
+        RUN(what_the_text_shows_is_refused_with_its_own_reason),
+        RUN(show_and_explain_stay_where_they_are_about),
+        RUN(functions_decide_by_volatility_and_by_name),
+        RUN(a_users_overload_of_a_builtin_is_never_cached),
+        RUN(a_users_function_runs_on_a_replica_only_when_declared_and_harmless),
+        RUN(what_a_users_function_reads_is_not_known),
+        RUN(partitions_meet_at_their_root),
+        RUN(what_a_partition_is_or_does_holds_for_its_root),
+        RUN(a_write_reaches_along_foreign_keys_and_through_views),
+        RUN(a_trigger_that_may_write_makes_its_table_write_everything),
+        RUN(a_rule_or_an_unknown_target_writes_everything),
+        RUN(statements_of_unknown_effect_write_everything_and_others_nothing),
+        RUN(the_inputs_of_a_policy_join_key_and_dependencies),
+        RUN(a_policy_whose_inputs_no_key_holds_is_unclear),
+        RUN(a_policy_with_more_settings_than_a_key_holds_is_unclear),
+        RUN(row_security_is_refused_unless_the_rule_keys_it_and_always_inside_a_view),
+        RUN(the_text_may_read_only_settings_that_a_policy_keys),
+        RUN(what_a_views_query_calls_counts_like_what_the_text_calls),
+        RUN(a_users_function_or_operator_inside_a_view_is_not_cached),
+        RUN(an_operator_that_may_look_at_tables_keeps_everything_uncached),
+        RUN(rules_of_different_modes_do_not_mix_unless_the_stricter_decides),
+        RUN(too_many_relations_are_told_and_no_partial_list_is_given),
+        RUN(views_without_end_stay_on_the_primary),
+        RUN(every_reason_has_a_word),
+        RUN(the_version_follows_content_and_rules),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,49 +6,77 @@
 #include "catalog/build.h"
 
 enum small_oid {
-    MENUS = 16400, MODULES, PERMISSIONS, UNNAMED, SLOTS, SLOTS_1, SLOTS_2, UNLOGGED, SEQUENCE,
-    DUP_PUBLIC, DUP_OTHER, PG_CLASS, VIEW, VIEW_OF_VIEW, APPOINTMENTS, GRANTS, AUDITED, FOREIGN,
-    APPOINTMENTS_VIEW, PATIENTS,
+    MENUS = 16400,
+    MODULES,
+    PERMISSIONS,
+    UNNAMED,
+    SLOTS,
+    SLOTS_1,
+    SLOTS_2,
+    UNLOGGED,
+    SEQUENCE,
+    DUP_PUBLIC,
+    DUP_OTHER,
+    PG_CLASS,
+    VIEW,
+    VIEW_OF_VIEW,
+    APPOINTMENTS,
+    GRANTS,
+    AUDITED,
+    FOREIGN,
+    APPOINTMENTS_VIEW,
+    PATIENTS,
 };
 
 /* Rules 0: menus, modules, permissions, slots (1 h); 1: appointments, grants (30 s, rls = keyed);
    2: patients (10 s, rls = refuse); 3: audited (ttl mode, 1 s). */
-static struct config *small_config(void)
+static inline struct config *small_config(void)
 {
     static char t0[5][20] = {"public.menus", "public.modules", "permissions", "public.slots",
                              "public.menus_view"};
     static char t1[2][20] = {"public.appointments", "public.grants"};
     static char t2[1][20] = {"public.patients"}, t3[1][20] = {"public.audited"};
-    static char *tables[4][5] = {{t0[0], t0[1], t0[2], t0[3], t0[4]}, {t1[0], t1[1]}, {t2[0]}, {t3[0]}};
+    static char *tables[4][5] = {
+        {t0[0], t0[1], t0[2], t0[3], t0[4]}, {t1[0], t1[1]}, {t2[0]}, {t3[0]}};
     static struct rule_config rules[4];
     static struct config cfg;
-    rules[0] = (struct rule_config){.tables = tables[0], .tables_count = 5, .ttl_us = 3600000000,
-                                    .mode = RULE_STRICT};
-    rules[1] = (struct rule_config){.tables = tables[1], .tables_count = 2, .ttl_us = 30000000,
-                                    .mode = RULE_STRICT, .rls = RLS_KEYED};
-    rules[2] = (struct rule_config){.tables = tables[2], .tables_count = 1, .ttl_us = 10000000,
-                                    .mode = RULE_STRICT, .rls = RLS_REFUSE};
-    rules[3] = (struct rule_config){.tables = tables[3], .tables_count = 1, .ttl_us = 1000000,
-                                    .mode = RULE_TTL};
+    rules[0] = (struct rule_config){
+        .tables = tables[0], .tables_count = 5, .ttl_us = 3600000000, .mode = RULE_STRICT};
+    rules[1] = (struct rule_config){.tables = tables[1],
+                                    .tables_count = 2,
+                                    .ttl_us = 30000000,
+                                    .mode = RULE_STRICT,
+                                    .rls = RLS_KEYED};
+    rules[2] = (struct rule_config){.tables = tables[2],
+                                    .tables_count = 1,
+                                    .ttl_us = 10000000,
+                                    .mode = RULE_STRICT,
+                                    .rls = RLS_REFUSE};
+    rules[3] = (struct rule_config){
+        .tables = tables[3], .tables_count = 1, .ttl_us = 1000000, .mode = RULE_TTL};
     cfg = (struct config){.rules = rules, .rules_count = 4};
     return &cfg;
 }
 
-static void small_table(struct build *b, uint32_t oid, const char *name)
+static inline void small_table(struct build *b, uint32_t oid, const char *name)
 {
     build_relation(b, oid, "public", name, 'r', 'p', false);
 }
 
-static void small_function(struct build *b, const char *name, const char *language, char volatility,
-                           const char *text)
+static inline void small_function(struct build *b, const char *name, const char *language,
+                                  char volatility, const char *text)
 {
-    const struct function_source source = {.name = name, .language = language, .extension = "",
-                                           .volatility = volatility, .text = text};
+    const struct function_source source = {.name = name,
+                                           .language = language,
+                                           .extension = "",
+                                           .volatility = volatility,
+                                           .text = text};
     build_function(b, &source);
 }
 
-/* menus <-cascade- modules <-cascade- permissions; slots has two partitions; views over menus and modules. */
-static struct build *small_build(void)
+/* menus <-cascade- modules <-cascade- permissions; slots has two partitions; views over menus and
+ * modules. */
+static inline struct build *small_build(void)
 {
     struct build *b = build_new();
     small_table(b, MENUS, "menus");
@@ -89,7 +117,7 @@ static struct build *small_build(void)
     return b;
 }
 
-static struct catalog *small_finish(struct build *b)
+static inline struct catalog *small_finish(struct build *b)
 {
     return build_finish(&b, small_config(), 1);
 }
@@ -101,7 +129,7 @@ static struct stmt_setting small_settings[2];
 static struct statement small_statement;
 
 /* A name as it is written: "x" or "schema.x"; names are separated by spaces. */
-static uint32_t small_list(const char *text, struct stmt_name *names)
+static inline uint32_t small_list(const char *text, struct stmt_name *names)
 {
     static char room[3][512];
     char *at = room[(names - small_names[0]) / 20];
@@ -111,14 +139,14 @@ static uint32_t small_list(const char *text, struct stmt_name *names)
          word = strtok_r(NULL, " ", &save)) {
         char *dot = strchr(word, '.');
         if (dot != NULL) { *dot = '\0'; }
-        names[count++] = dot == NULL ? (struct stmt_name){NULL, word}
-                                     : (struct stmt_name){word, dot + 1};
+        names[count++] =
+            dot == NULL ? (struct stmt_name){NULL, word} : (struct stmt_name){word, dot + 1};
     }
     return count;
 }
 
-static struct statement *small_stmt(enum stmt_kind kind, uint32_t flags, const char *reads,
-                                    const char *writes, const char *functions)
+static inline struct statement *small_stmt(enum stmt_kind kind, uint32_t flags, const char *reads,
+                                           const char *writes, const char *functions)
 {
     small_statement = (struct statement){.kind = kind,
                                          .count = 1,
@@ -133,17 +161,17 @@ static struct statement *small_stmt(enum stmt_kind kind, uint32_t flags, const c
     return &small_statement;
 }
 
-static struct statement *small_select(const char *reads, const char *functions)
+static inline struct statement *small_select(const char *reads, const char *functions)
 {
     return small_stmt(STMT_SELECT, STMT_READS_ONLY | STMT_FUSIBLE, reads, "", functions);
 }
 
-static struct statement *small_modify(const char *writes)
+static inline struct statement *small_modify(const char *writes)
 {
     return small_stmt(STMT_MODIFY, STMT_FUSIBLE, "", writes, "");
 }
 
-static struct judgement small_judge(const struct catalog *c, const struct statement *s)
+static inline struct judgement small_judge(const struct catalog *c, const struct statement *s)
 {
     struct judgement j;
     catalog_judge(c, s, &j);
@@ -151,7 +179,7 @@ static struct judgement small_judge(const struct catalog *c, const struct statem
 }
 
 /* The list is exactly these OIDs, in any order; 0 ends it. */
-static bool small_is(const uint32_t *list, unsigned count, const uint32_t *want)
+static inline bool small_is(const uint32_t *list, unsigned count, const uint32_t *want)
 {
     unsigned wanted = 0;
     for (; want[wanted] != 0; wanted++) {
@@ -164,5 +192,5 @@ static bool small_is(const uint32_t *list, unsigned count, const uint32_t *want)
 #define CHECK_DEPS(j, ...)                                                                         \
     CHECK(small_is((j).deps, (j).deps_count, (const uint32_t[]){__VA_ARGS__ __VA_OPT__(, ) 0}))
 #define CHECK_WRITES(j, ...)                                                                       \
-    CHECK(!(j).writes_all &&                                                                       \
-          small_is((j).writes, (j).writes_count, (const uint32_t[]){__VA_ARGS__ __VA_OPT__(, ) 0}))
+    CHECK(!(j).writes_all && small_is((j).writes, (j).writes_count,                                \
+                                      (const uint32_t[]){__VA_ARGS__ __VA_OPT__(, ) 0}))

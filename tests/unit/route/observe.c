@@ -146,6 +146,21 @@ TEST(a_replica_of_the_old_timeline_serves_nothing_after_a_promotion)
     end(&s);
 }
 
+TEST(a_replica_stays_on_its_timeline_while_it_has_nobody_to_receive_from)
+{
+    struct scene s = begin();
+    observer_init(&s.o, s.t);
+    primary(&s, s.b, 300, 5100, 2);
+    replica(&s, s.c, 310, 5100, 2);
+    observer_failed(&s.o, s.b, "gone", 400);
+    replica(&s, s.c, 410, 5100, 1); /* of its last restartpoint */
+    CHECK(atomic_load(&s.c->timeline) == 2 && atomic_load(&s.c->caught_up_us) == 300);
+    observer_failed(&s.o, s.c, "gone", 500);
+    replica(&s, s.c, 610, 5100, 1); /* may be another machine by now */
+    CHECK(atomic_load(&s.c->timeline) == 1 && atomic_load(&s.c->caught_up_us) == 0);
+    end(&s);
+}
+
 TEST(samples_of_the_old_primary_prove_nothing_about_the_new_one)
 {
     struct scene s = begin();
@@ -270,6 +285,7 @@ int main(void)
         RUN(an_insert_position_behind_a_page_header_is_reached_at_the_page_boundary),
         RUN(a_promotion_moves_the_writes_and_the_old_primary_is_not_followed_when_it_returns),
         RUN(a_replica_of_the_old_timeline_serves_nothing_after_a_promotion),
+        RUN(a_replica_stays_on_its_timeline_while_it_has_nobody_to_receive_from),
         RUN(samples_of_the_old_primary_prove_nothing_about_the_new_one),
         RUN(a_node_of_another_cluster_is_rejected),
         RUN(of_two_primaries_of_one_timeline_the_first_is_kept),

@@ -1,0 +1,123 @@
+/* Console commands as words. */
+#include "unit.h"
+
+#include "admin/command.h"
+
+static struct arena memory;
+static struct command c;
+static struct fault why;
+
+static enum err parse(const char *text)
+{
+    return command_parse(bytes_str(text), &memory, &c, &why);
+}
+
+static int done(void **state)
+{
+    (void)state;
+    arena_done(&memory);
+    return 0;
+}
+
+TEST(words_are_split_at_blanks_and_keywords_have_no_case)
+{
+    CHECK(parse("  show\tPools \r\n") == E_OK);
+    CHECK(c.count == 2);
+    CHECK(command_is(&c, 0, "SHOW") && command_is(&c, 1, "pools") && !command_is(&c, 2, "x"));
+    CHECK_STR(command_value(&c, 1), "Pools");
+    CHECK(command_value(&c, 2) == NULL);
+}
+
+TEST(one_semicolon_may_close_a_command)
+{
+    CHECK(parse("RELOAD;") == E_OK && c.count == 1);
+    CHECK(parse("RELOAD ; \n") == E_OK && c.count == 1);
+    CHECK(parse("RELOAD;;") == E_OK && c.count == 1);
+    CHECK(parse("RELOAD; RELOAD") == E_SYNTAX);
+    CHECK_STR(why.text, "one command at a time");
+}
+
+TEST(nothing_at_all_is_a_command_of_no_words)
+{
+    CHECK(parse("") == E_OK && c.count == 0);
+    CHECK(parse(";") == E_OK && c.count == 0);
+    CHECK(parse("-- ping") == E_OK && c.count == 0);
+    CHECK(parse(" /* a /* b */ ; */ ") == E_OK && c.count == 0);
+}
+
+TEST(comments_are_blanks)
+{
+    CHECK(parse("SHOW/**/POOLS -- now\n;") == E_OK && c.count == 2);
+    CHECK(command_is(&c, 1, "POOLS"));
+    CHECK(parse("SHOW /* POOLS") == E_SYNTAX);
+    CHECK(parse("SHOW /*") == E_SYNTAX);
+    CHECK(parse("SHOW POOLS */") == E_OK && c.count == 3);
+}
+
+TEST(a_quoted_name_keeps_its_case_and_blanks_and_is_no_keyword)
+{
+    CHECK(parse("PAUSE \"My \"\"DB\"\"; x\"") == E_OK && c.count == 2);
+    CHECK(c.words[1].kind == WORD_NAME);
+    CHECK_STR(command_value(&c, 1), "My \"DB\"; x");
+    CHECK(parse("\"show\" pools") == E_OK && !command_is(&c, 0, "SHOW"));
+    CHECK(parse("PAUSE \"\"") == E_SYNTAX);
+    CHECK(parse("PAUSE \"x") == E_SYNTAX);
+}
+
+TEST(a_string_is_a_value_with_doubled_quotes_undone)
+{
+    CHECK(parse("SHOW CACHE WHY 'select ''x'' -- /* '") == E_OK && c.count == 4);
+    CHECK(c.words[3].kind == WORD_STRING);
+    CHECK_STR(c.words[3].text, "select 'x' -- /* ");
+    CHECK(parse("SET a = ''") == E_OK && c.count == 4);
+    CHECK_STR(command_value(&c, 3), "");
+    CHECK(parse("SET a = 'x''") == E_SYNTAX);
+}
+
+TEST(the_sign_of_set_needs_no_blanks_and_is_no_value)
+{
+    CHECK(parse("set default_pool_size=7;") == E_OK && c.count == 4);
+    CHECK(c.words[2].kind == WORD_EQUALS && command_value(&c, 2) == NULL);
+    CHECK_STR(command_value(&c, 3), "7");
+    CHECK(parse("SET k TO 'v'") == E_OK && command_is(&c, 2, "to"));
+    CHECK(parse("SET k='v'") == E_OK && c.count == 4 && c.words[3].kind == WORD_STRING);
+}
+
+TEST(names_may_have_dashes_and_dots)
+{
+    CHECK(parse("PAUSE my-db.eu") == E_OK && c.count == 2);
+    CHECK_STR(command_value(&c, 1), "my-db.eu");
+}
+
+TEST(too_many_words_and_zero_bytes_are_refused)
+{
+    CHECK(parse("a b c d e f") == E_OK && c.count == 6);
+    CHECK(parse("a b c d e f g") == E_SYNTAX);
+    CHECK(command_parse(BYTES("SHOW\0POOLS"), &memory, &c, &why) == E_SYNTAX);
+    CHECK(command_parse(BYTES("SHOW '\0'"), &memory, &c, &why) == E_SYNTAX);
+    CHECK(command_parse(BYTES("\0"), &memory, &c, &why) == E_SYNTAX);
+}
+
+TEST(a_failure_leaves_the_result_alone)
+{
+    CHECK(parse("RELOAD") == E_OK);
+    CHECK(parse("SHOW 'x") == E_SYNTAX);
+    CHECK(c.count == 1 && command_is(&c, 0, "RELOAD"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RUN(words_are_split_at_blanks_and_keywords_have_no_case),
+        RUN(one_semicolon_may_close_a_command),
+        RUN(nothing_at_all_is_a_command_of_no_words),
+        RUN(comments_are_blanks),
+        RUN(a_quoted_name_keeps_its_case_and_blanks_and_is_no_keyword),
+        RUN(a_string_is_a_value_with_doubled_quotes_undone),
+        RUN(the_sign_of_set_needs_no_blanks_and_is_no_value),
+        RUN(names_may_have_dashes_and_dots),
+        RUN(too_many_words_and_zero_bytes_are_refused),
+        RUN(a_failure_leaves_the_result_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, done);
+}
