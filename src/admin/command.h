@@ -30,9 +30,9 @@ struct command {
 };
 
 /*
- * One command, with or without semicolons at its end; comments are blanks. Errors: E_SYNTAX: an open
- * quote or comment, an empty name, more than COMMAND_WORDS words, anything behind the semicolon.
- * Owner: the words live in the arena.
+ * One command, with or without semicolons at its end; comments are blanks. Errors: E_SYNTAX: an
+ * open quote or comment, an empty name, more than COMMAND_WORDS words, anything behind the
+ * semicolon. Owner: the words live in the arena.
  */
 MUST_USE enum err command_parse(struct bytes text, struct arena *memory, struct command *ret,
                                 struct fault *why);

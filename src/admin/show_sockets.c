@@ -118,8 +118,9 @@ int64_t client_waits_since(const struct client *c)
 {
     if (!client_is_waiting(c)) { return 0; }
     if (c->state == CLIENT_LOGIN) { return c->connected_us; }
+    /* Not the ticket's state: other workers change it. Its time is an older request's, or ours. */
     const struct request *r = c->request;
-    return r->ticket.state != TICKET_NONE ? r->ticket.since_us : r->arrived_us;
+    return r->ticket.since_us > r->arrived_us ? r->ticket.since_us : r->arrived_us;
 }
 
 static bool is_linked(const struct client *c)

@@ -26,7 +26,10 @@ typedef struct uv_loop_s uv_loop_t;
 
 MUST_USE enum err cache_open(const struct config *cfg, struct cache **ret, struct fault *why);
 void cache_close(struct cache **c); /* after every side is detached */
-/* New limits, ttl and Redis address after a reload; entries of changed rules are dropped by epoch.
+/*
+ * New limits, ttl, rules and Redis address after a reload; any thread. Entries of changed rules are
+ * void; a new ttl holds for stored entries. Call it before the workers take up cfg, whose rules
+ * cache_question.rule then means. The secret is read once, by cache_open().
  */
 void cache_configure(struct cache *c, const struct config *cfg);
 /* On the loop's thread, like all that takes a side. */
@@ -37,8 +40,7 @@ struct cache_side *cache_attach(struct cache *c, uv_loop_t *loop);
  */
 void cache_detach(struct cache_side **s);
 
-/* ---- the key: CACHE.md §2, §3b. Length-prefixed fields in one buffer, equal bytes = equal
- * question. */
+/* ---- the key: length-prefixed fields in one buffer; equal bytes = equal question */
 struct cache_key_parts {
     bool redis;           /* where this database's entries live */
     const char *database; /* the server's database and who we are there */
@@ -68,24 +70,25 @@ struct cache_question {
 
 /* Lives in the caller's request from cache_find() to cache_fill() or cache_drop(). */
 struct cache_ticket {
-    void (*ready)(
-        struct cache_ticket *t); /* called on the side's loop after E_AGAIN: call find again */
+    /* On the side's loop after E_AGAIN, never from inside a call: call find again. */
+    void (*ready)(struct cache_ticket *t);
     void *owner;
     int64_t deadline_us; /* of the wait in progress; ready() comes by then, no timer is needed */
     void *state;         /* the cache's own; NULL at rest */
 };
 
 /*
- * E_OK: a hit; *ret holds one reference, to be released with cache_entry_unref().
- * E_NOTFOUND: a miss, and this caller is to run the query: versions are now noted in the ticket;
- * end with cache_fill() or cache_drop(). E_AGAIN: waiting for Redis, or for another request's fill
- * of the same key and versions (bounded); ready() comes. E_REFUSED: no cache now (Redis down, mark
- * of an oversized result, ttl 0): run the query, no fill.
+ * E_OK:       a hit; *ret holds one reference, to be released with cache_entry_unref().
+ * E_NOTFOUND: a miss, and this caller is to run the query, sent only now: the versions are noted in
+ *             the ticket. End with cache_fill() or cache_drop().
+ * E_AGAIN:    waiting for Redis, or for another fill of the same key and versions on this side
+ *             (bounded); ready() comes. cache_drop() ends the wait at any time.
+ * E_REFUSED:  no cache now (Redis down or in doubt, mark of an oversized result, ttl 0, a fenced
+ *             rule): run the query, no fill.
  */
 MUST_USE enum err cache_find(struct cache_side *s, const struct cache_question *q,
                              struct cache_ticket *t, int64_t now_us, struct cache_entry **ret);
-/* The caller's bytes, RowDescription (if described) to CommandComplete, one or more runs; copied.
- */
+/* Not empty: RowDescription (if described) to CommandComplete; copied. */
 void cache_fill(struct cache_side *s, struct cache_ticket *t, struct bytes result, int64_t now_us);
 /* No result came of it. too_big: remember for a while that this key does not fit. */
 void cache_drop(struct cache_side *s, struct cache_ticket *t, bool too_big);
@@ -95,12 +98,16 @@ void cache_entry_unref(struct cache_entry **e);
 
 /* ---- writing: after the server's proof of commit, before the client's acknowledgement */
 struct cache_bump {
-    void (*done)(
-        struct cache_bump *b); /* after E_AGAIN: the counters have moved, or time ran out */
+    /* On the side's loop after E_AGAIN: the counters have moved, or time ran out. */
+    void (*done)(struct cache_bump *b);
     void *owner;
     void *state;
 };
-/* E_OK: done. E_AGAIN: Redis is being told; done() comes within redis_timeout, come what may. */
+/*
+ * E_OK: done, or Redis is known to be out of reach. E_AGAIN: Redis is being told; done() comes
+ * within redis_timeout, come what may. Told of every commit, whatever its database's cache mode:
+ * Redis learns of it if any database uses Redis.
+ */
 MUST_USE enum err cache_bump_tables(struct cache_side *s, struct cache_bump *b,
                                     uint32_t database_id, bool all, const uint32_t *relations,
                                     unsigned count);

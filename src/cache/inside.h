@@ -32,8 +32,8 @@ MUST_USE enum err settings_new(const struct config *cfg, struct settings **ret, 
 void settings_free(struct settings **s);
 
 struct counters {
-    atomic_uint_fast64_t hits, misses, fills, bumps, expired, stale, redis_hits, redis_errors,
-        joined, too_big;
+    atomic_uint_fast64_t hits, misses, fills, bumps, stale, redis_hits, redis_errors, joined,
+        too_big;
 };
 
 static inline void count(atomic_uint_fast64_t *counter)

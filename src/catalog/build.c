@@ -266,7 +266,7 @@ static void link_to(struct build *b, struct relations *list, struct relation *r)
     if (list->count == list->room) {
         uint32_t room = list->room == 0 ? 4 : list->room * 2;
         struct relation **items = arena_array(&b->c->arena, struct relation *, room);
-        if (list->count > 0) { memcpy(items, list->items, list->count * sizeof(*items)); }
+        for (uint32_t i = 0; i < list->count; i++) { items[i] = list->items[i]; }
         list->items = items;
         list->room = room;
     }

@@ -114,20 +114,16 @@ static void fault_from_conn(const struct side *s, struct fault *why)
     int len = (int)strcspn(text, "\n");
     while (len > 0 && isspace((unsigned char)text[len - 1])) { len--; }
     const char *state = find_sqlstate(text);
-    if (state == NULL) {
-        (void)fault_set(why, E_LOST, "%.*s", len, len == 0 ? "" : text);
-        if (len == 0) { (void)fault_set(why, E_LOST, "the connection ended"); }
-        return;
-    }
-    char code[6];
-    memcpy(code, state, 5);
-    code[5] = '\0';
-    (void)fault_state(why, E_SERVER, code, "%.*s%s", (int)(state - text), text,
-                      state + 7 <= text + len ? "" : "?");
-    size_t at = strlen(why->text);
-    int rest = (int)(text + len - (state + 7));
-    if (rest > 0) {
-        (void)snprintf(why->text + at, sizeof why->text - at, "%.*s", rest, state + 7);
+    if (len == 0) {
+        (void)fault_set(why, E_LOST, "the connection ended");
+    } else if (state == NULL || state + 7 > text + len) {
+        (void)fault_set(why, E_LOST, "%.*s", len, text);
+    } else {
+        char code[6] = {0};
+        memcpy(code, state, 5);
+        const char *rest = state + 7; /* "28P01: " */
+        (void)fault_state(why, E_SERVER, code, "%.*s%.*s", (int)(state - text), text,
+                          (int)(text + len - rest), rest);
     }
 }
 

@@ -466,8 +466,7 @@ void pool_shutdown(struct pool *p, struct loop *l)
     for (;;) {
         struct server *s = NULL;
         lock_take(&p->lock);
-        dlist_each(node, &p->all)
-        {
+        dlist_each (node, &p->all) {
             struct server *other = container_of(node, struct server, all);
             if (other->stream.loop == l) { s = other; }
         }

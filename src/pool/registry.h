@@ -31,7 +31,9 @@ struct database {
     const struct database_config *line;
     struct topology *topology;
     struct recency *recency;
-    uint32_t id; /* of this definition; in cache version keys */
+    uint32_t id; /* of this definition */
+    uint32_t
+        cache_id; /* of the database itself, the same in every pgusher: in cache version keys */
     bool split;
     enum cache_mode cache;
     enum consistency consistency;
@@ -88,7 +90,7 @@ void registry_each_account(struct registry *r, void (*visit)(struct account *a, 
                            void *arg);
 
 /* Whom pgusher's own connections to it log in as; NULL: nobody, so no probes, splitting or cache.
-   *password may be NULL: libpq looks for it. Borrowed from the database and the user list. */
+ *password may be NULL: libpq looks for it. Borrowed from the database and the user list. */
 const char *database_monitor(const struct database *db, const struct userlist *users,
                              const char **password);
 

@@ -175,7 +175,7 @@ enum move step_lookup(struct request *r)
         .redis = c->account->database->cache == CACHE_REDIS,
         .deps = r->facts.judged.deps,
         .deps_count = r->facts.judged.deps_count,
-        .database_id = c->account->database->id,
+        .database_id = c->account->database->cache_id,
         .rule = r->facts.judged.rule,
     };
     r->cache.owner = r;

@@ -223,7 +223,10 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
     const char *tag;
     switch (type) {
     case 'E': return take_error(y, body);
-    case 'S': r->broken = r->broken || r->filling; return server_keep_param(s, body) && mine;
+    case 'S':
+        /* Reported before ReadyForQuery ("Asynchronous Operations"), so what our own settings
+           changed comes with the client's answer; it knows those values since its login. */
+        return server_keep_param(s, body) && mine && !r->set_by_us;
     case 'N':
     case 'A': r->broken = r->broken || (r->filling && mine); return mine || type == 'A';
     case 'C':

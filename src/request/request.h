@@ -89,6 +89,7 @@ struct request {
     int64_t arrived_us; /* the unit */
     int64_t attached_us;
     const struct varset *want; /* settings for this unit; one reference */
+    bool set_by_us;            /* settings went out with this unit, which changes none itself */
     bool settings_sent;        /* a separate batch of settings is on its way */
     bool on_replica, primary_only;
     uint32_t left;    /* bytes of a client's message still to be passed on */

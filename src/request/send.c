@@ -40,6 +40,7 @@ enum move step_prepare(struct request *r)
         return MOVE_WAIT;
     }
     r->sole = s->expects.count == 0;
+    r->set_by_us = false;
     if (c->status == 'E' || (s->now == r->want && s->sure)) { return MOVE_ON; }
     /* What may not follow unsynced messages gets its settings in a batch and a round trip of their
        own; so does a BEGIN with an isolation level, which must come before any snapshot. */
@@ -52,6 +53,8 @@ enum move step_prepare(struct request *r)
         return MOVE_WAIT;
     }
     (void)server_prelude(s, r->want);
+    const struct statement *st = r->facts.only;
+    r->set_by_us = st != NULL && st->settings_count == 0 && r->facts.pins == 0;
     return MOVE_ON;
 }
 

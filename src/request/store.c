@@ -59,7 +59,7 @@ enum err store_bump(struct request *r)
     if (k->catalog != NULL && !catalog_has_rules(k->catalog)) { return E_OK; }
     r->bump.owner = r;
     r->bump.done = on_bumped;
-    enum err e = cache_bump_tables(r->desk->cache, &r->bump, db->id, r->writes_all, r->writes,
+    enum err e = cache_bump_tables(r->desk->cache, &r->bump, db->cache_id, r->writes_all, r->writes,
                                    r->writes_count);
     if (e == E_AGAIN) { r->bumping = true; }
     return e;

@@ -22,7 +22,7 @@ struct health_config {
     const struct config
         *cfg; /* server_tls_*; NULL: libpq's defaults. Read by health_start() only */
 };
-/* Starts probing; sets topology->probed once the first round knows a primary. */
+/* Starts probing; sets topology->probed once every node was heard of and one is the primary. */
 struct health *health_start(uv_loop_t *loop, struct topology *t, const struct health_config *hc);
 /* The loop must run until closed() was called; then t may be freed. */
 void health_stop(struct health **h, void (*closed)(void *arg), void *arg);

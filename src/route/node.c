@@ -51,6 +51,7 @@ static bool worth_trying(const struct node *n)
 
 static struct node *first_worth_trying(struct topology *t)
 {
+    if (t->count == 1) { return &t->nodes[0]; } /* there is no other to turn to */
     for (size_t i = 0; i < t->count; i++) {
         if (worth_trying(&t->nodes[i])) { return &t->nodes[i]; }
     }
@@ -59,7 +60,9 @@ static struct node *first_worth_trying(struct topology *t)
 
 struct node *route_primary(struct topology *t)
 {
-    if (!atomic_load(&t->probed)) { return first_worth_trying(t); }
+    if (!atomic_load(&t->probed)) {
+        return atomic_load(&t->settling) ? NULL : first_worth_trying(t);
+    }
     struct node *best = NULL;
     uint32_t newest = atomic_load(&t->timeline);
     for (size_t i = 0; i < t->count; i++) {

@@ -33,8 +33,10 @@ struct node {
 struct topology {
     struct node *nodes;
     size_t count;
-    _Atomic bool probed;       /* roles come from probes; else nodes[0] is taken for the primary */
-    _Atomic unsigned next;     /* round robin */
+    _Atomic bool settling; /* probes have begun and not every node was heard of yet: a primary may
+                              still turn out to be an old one, so nobody is the primary */
+    _Atomic bool probed;   /* roles come from probes; else nodes[0] is taken for the primary */
+    _Atomic unsigned next; /* round robin */
     _Atomic uint32_t timeline; /* the newest that any node was seen on; no older one is followed */
 };
 
@@ -47,7 +49,8 @@ const char *node_role_name(int role);
 
 /*
  * The node that takes writes: the primary of the highest timeline that is up; without probes the
- * first node in order that is not marked down. NULL: none now.
+ * first node in order that is not marked down, or the only one there is. NULL: none now, or (for
+ * one round of probes at most) none known yet: ask again soon.
  */
 struct node *route_primary(struct topology *t);
 /*

@@ -27,11 +27,15 @@ void observer_init(struct observer *o, struct topology *t)
 {
     *o = (struct observer){.topology = t};
     o->said_us = mem_array(int64_t, t->count > 0 ? t->count : 1);
+    o->heard = mem_array(bool, t->count > 0 ? t->count : 1);
+    atomic_store(&t->settling, t->count > 0);
 }
 
 void observer_done(struct observer *o)
 {
+    atomic_store(&o->topology->settling, false);
     mem_free(&o->said_us);
+    mem_free(&o->heard);
 }
 
 /* ---- saying */
@@ -82,6 +86,26 @@ static void reject(struct observer *o, struct node *n, const char *reason, int64
     set_role(n, NODE_UNKNOWN);
     atomic_store(&n->caught_up_us, 0);
     mark_down(o, n, "node_rejected", reason, now_us);
+}
+
+/*
+ * An old primary that answers first must not be taken for the primary before the others have told
+ * of a newer timeline: roles count from the moment every node was heard of.
+ */
+static void hear(struct observer *o, const struct node *n)
+{
+    struct topology *t = o->topology;
+    if (!o->heard[n->index]) {
+        o->heard[n->index] = true;
+        o->heard_count++;
+    }
+    if (o->heard_count < t->count) { return; }
+    const struct node *p = o->primary;
+    if (p != NULL && !atomic_exchange(&t->probed, true)) {
+        log_info(NULL, "event=topology_known primary=%s:%d timeline=%u", p->host, p->port,
+                 (unsigned)atomic_load(&p->timeline));
+    }
+    atomic_store(&t->settling, false); /* after probed: a reader sees one or the other */
 }
 
 /* ---- samples */
@@ -187,10 +211,6 @@ static void answer_primary(struct observer *o, struct node *n, const struct obse
     atomic_store(&n->caught_up_us, INT64_MAX);
     mark_up(o, n, a->sent_us);
     set_role(n, NODE_PRIMARY);
-    if (!atomic_exchange(&o->topology->probed, true)) {
-        log_info(NULL, "event=topology_known primary=%s:%d timeline=%u", n->host, n->port,
-                 (unsigned)a->timeline);
-    }
 }
 
 static void answer_replica(struct observer *o, struct node *n, const struct observed *a,
@@ -218,13 +238,8 @@ static void answer_replica(struct observer *o, struct node *n, const struct obse
     set_role(n, NODE_REPLICA);
 }
 
-void observer_answer(struct observer *o, struct node *n, const struct observed *a, int64_t now_us)
+static void believe(struct observer *o, struct node *n, const struct observed *a, int64_t now_us)
 {
-    if (a->system_id != 0) {
-        if (o->system_id == 0) { o->system_id = a->system_id; }
-        atomic_store(&n->system_id, a->system_id);
-    }
-    atomic_store(&n->probed_us, now_us);
     uint64_t system_id = atomic_load(&n->system_id);
     if (system_id != 0 && system_id != o->system_id) {
         reject(o, n, "it belongs to another cluster: its system identifier differs", now_us);
@@ -238,6 +253,17 @@ void observer_answer(struct observer *o, struct node *n, const struct observed *
     }
 }
 
+void observer_answer(struct observer *o, struct node *n, const struct observed *a, int64_t now_us)
+{
+    if (a->system_id != 0) {
+        if (o->system_id == 0) { o->system_id = a->system_id; }
+        atomic_store(&n->system_id, a->system_id);
+    }
+    atomic_store(&n->probed_us, now_us);
+    believe(o, n, a, now_us);
+    hear(o, n);
+}
+
 void observer_lost(struct observer *o, struct node *n)
 {
     if (o->primary == n) { return; }
@@ -249,11 +275,13 @@ void observer_failed(struct observer *o, struct node *n, const char *reason, int
 {
     observer_lost(o, n);
     mark_down(o, n, "node_down", reason, now_us);
+    hear(o, n);
 }
 
 void observer_refused(struct observer *o, struct node *n, const char *reason, int64_t now_us)
 {
     say_trouble(o, n, "probe_refused", reason, false, now_us);
+    hear(o, n);
 }
 
 bool observer_wants_timeline(const struct observer *o, const struct node *n)

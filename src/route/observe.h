@@ -35,8 +35,11 @@ struct observer {
     uint64_t flush_lsn;
     int64_t flushed_us; /* of the last flush asked for */
     int64_t *said_us;   /* per node: when its trouble was last logged */
+    bool *heard;        /* per node: it answered or failed at least once */
+    size_t heard_count;
 };
 
+/* The topology is settling until every node was heard of. */
 void observer_init(struct observer *o, struct topology *t);
 void observer_done(struct observer *o);
 

@@ -97,8 +97,8 @@ static enum err apply(struct control *c, struct config *cfg, struct fault *why)
         wipe(&file);
         return e;
     }
+    if (c->cache != NULL) { cache_configure(c->cache, cfg); } /* its rules before who asks by them */
     registry_configure(c->registry, cfg, users);
-    if (c->cache != NULL) { cache_configure(c->cache, cfg); }
     config_unref(&c->config);
     userlist_unref(&c->users);
     wipe(&c->users_file);

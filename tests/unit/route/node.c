@@ -62,6 +62,19 @@ TEST(without_probes_a_failed_node_is_tried_again_after_a_while)
     topology_free(&t);
 }
 
+TEST(without_probes_the_only_node_there_is_takes_writes_even_after_a_failure)
+{
+    static char name[] = "pg1";
+    static struct host_config host = {name, 5432};
+    struct database_config db = {.hosts = &host, .hosts_count = 1};
+    struct topology *t = topology_new(&db);
+    route_node_failed(&t->nodes[0], clock_now_us());
+    CHECK(route_primary(t) == &t->nodes[0]);
+    atomic_store(&t->probed, true);
+    CHECK(route_primary(t) == NULL);
+    topology_free(&t);
+}
+
 TEST(without_probes_no_read_leaves_the_primary)
 {
     struct topology *t = three_nodes(false);
@@ -157,6 +170,7 @@ int main(void)
         RUN(a_topology_holds_the_hosts_in_order),
         RUN(without_probes_the_first_node_that_is_not_down_takes_writes),
         RUN(without_probes_a_failed_node_is_tried_again_after_a_while),
+        RUN(without_probes_the_only_node_there_is_takes_writes_even_after_a_failure),
         RUN(without_probes_no_read_leaves_the_primary),
         RUN(a_node_in_recovery_never_takes_writes),
         RUN(of_two_primaries_the_higher_timeline_wins),

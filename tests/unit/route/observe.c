@@ -24,6 +24,13 @@ static struct scene begin(void)
     return s;
 }
 
+/* Every node has been heard of, and told nothing. */
+static void settled(struct scene *s)
+{
+    observer_init(&s->o, s->t);
+    for (size_t i = 0; i < 3; i++) { observer_refused(&s->o, &s->t->nodes[i], "not yet", 0); }
+}
+
 static void end(struct scene *s)
 {
     observer_done(&s->o);
@@ -51,7 +58,7 @@ static void replica(struct scene *s, struct node *n, int64_t at, uint64_t lsn, u
 TEST(roles_are_known_with_the_first_primary)
 {
     struct scene s = begin();
-    observer_init(&s.o, s.t);
+    settled(&s);
     replica(&s, s.b, 100, 4000, 1);
     CHECK(!atomic_load(&s.t->probed));
     primary(&s, s.a, 100, 5000, 1);
@@ -61,10 +68,32 @@ TEST(roles_are_known_with_the_first_primary)
     end(&s);
 }
 
-TEST(a_replica_has_the_moment_of_the_newest_sample_it_replayed)
+TEST(an_old_primary_that_answers_first_is_not_followed_before_the_others_were_heard)
 {
     struct scene s = begin();
     observer_init(&s.o, s.t);
+    CHECK(route_primary(s.t) == NULL);
+    primary(&s, s.a, 100, 5000, 1);
+    CHECK(route_primary(s.t) == NULL);
+    observer_failed(&s.o, s.c, "connection refused", 110);
+    CHECK(route_primary(s.t) == NULL);
+    primary(&s, s.b, 120, 5100, 2);
+    CHECK(atomic_load(&s.t->probed) && route_primary(s.t) == s.b);
+    end(&s);
+}
+
+TEST(when_every_probe_is_turned_away_the_nodes_are_taken_in_order)
+{
+    struct scene s = begin();
+    settled(&s);
+    CHECK(!atomic_load(&s.t->probed) && route_primary(s.t) == s.a);
+    end(&s);
+}
+
+TEST(a_replica_has_the_moment_of_the_newest_sample_it_replayed)
+{
+    struct scene s = begin();
+    settled(&s);
     primary(&s, s.a, 100, 5000, 1);
     primary(&s, s.a, 200, 6000, 1);
     primary(&s, s.a, 300, 7000, 1);
@@ -83,7 +112,7 @@ TEST(a_replica_has_the_moment_of_the_newest_sample_it_replayed)
 TEST(an_idle_primary_leaves_its_replicas_caught_up)
 {
     struct scene s = begin();
-    observer_init(&s.o, s.t);
+    settled(&s);
     for (int64_t at = 100; at < 100000; at += 100) {
         primary(&s, s.a, at, 5000, 1);
         replica(&s, s.b, at + 10, 5000, 1);
@@ -100,7 +129,7 @@ TEST(an_insert_position_behind_a_page_header_is_reached_at_the_page_boundary)
     CHECK(observe_record_end((uint64_t)SEGMENT * 3 + 40, 0) == (uint64_t)SEGMENT * 3 + 40);
     CHECK(observe_record_end(8192 * 5 + 32, SEGMENT) == 8192 * 5 + 32);
     struct scene s = begin();
-    observer_init(&s.o, s.t);
+    settled(&s);
     primary(&s, s.a, 100, 8192 * 5 + 24, 1);
     replica(&s, s.b, 110, 8192 * 5, 1);
     CHECK(atomic_load(&s.b->caught_up_us) == 100);
@@ -110,7 +139,7 @@ TEST(an_insert_position_behind_a_page_header_is_reached_at_the_page_boundary)
 TEST(a_promotion_moves_the_writes_and_the_old_primary_is_not_followed_when_it_returns)
 {
     struct scene s = begin();
-    observer_init(&s.o, s.t);
+    settled(&s);
     primary(&s, s.a, 100, 5000, 1);
     replica(&s, s.b, 110, 5000, 1);
     observer_failed(&s.o, s.a, "connection refused", 200);
@@ -131,7 +160,7 @@ TEST(a_promotion_moves_the_writes_and_the_old_primary_is_not_followed_when_it_re
 TEST(a_replica_of_the_old_timeline_serves_nothing_after_a_promotion)
 {
     struct scene s = begin();
-    observer_init(&s.o, s.t);
+    settled(&s);
     primary(&s, s.a, 100, 5000, 1);
     replica(&s, s.c, 110, 5000, 1);
     CHECK(route_replica(s.t, 0, 10000, 120) == s.c);
@@ -149,7 +178,7 @@ TEST(a_replica_of_the_old_timeline_serves_nothing_after_a_promotion)
 TEST(a_replica_stays_on_its_timeline_while_it_has_nobody_to_receive_from)
 {
     struct scene s = begin();
-    observer_init(&s.o, s.t);
+    settled(&s);
     primary(&s, s.b, 300, 5100, 2);
     replica(&s, s.c, 310, 5100, 2);
     observer_failed(&s.o, s.b, "gone", 400);
@@ -164,7 +193,7 @@ TEST(a_replica_stays_on_its_timeline_while_it_has_nobody_to_receive_from)
 TEST(samples_of_the_old_primary_prove_nothing_about_the_new_one)
 {
     struct scene s = begin();
-    observer_init(&s.o, s.t);
+    settled(&s);
     primary(&s, s.a, 100, 9000, 1);
     primary(&s, s.b, 300, 5100, 2);
     replica(&s, s.c, 310, 5050, 2);
@@ -175,7 +204,7 @@ TEST(samples_of_the_old_primary_prove_nothing_about_the_new_one)
 TEST(a_node_of_another_cluster_is_rejected)
 {
     struct scene s = begin();
-    observer_init(&s.o, s.t);
+    settled(&s);
     primary(&s, s.a, 100, 5000, 1);
     struct observed other = {.sent_us = 110, .lsn = 6000, .timeline = 9, .system_id = 78};
     observer_answer(&s.o, s.b, &other, 111);
@@ -190,7 +219,7 @@ TEST(a_node_of_another_cluster_is_rejected)
 TEST(of_two_primaries_of_one_timeline_the_first_is_kept)
 {
     struct scene s = begin();
-    observer_init(&s.o, s.t);
+    settled(&s);
     primary(&s, s.b, 100, 5000, 2);
     primary(&s, s.a, 110, 5000, 2);
     CHECK(route_primary(s.t) == s.b && !atomic_load(&s.a->up));
@@ -203,7 +232,7 @@ TEST(of_two_primaries_of_one_timeline_the_first_is_kept)
 TEST(an_answer_older_than_a_workers_failure_does_not_bring_the_node_back)
 {
     struct scene s = begin();
-    observer_init(&s.o, s.t);
+    settled(&s);
     primary(&s, s.a, 100, 5000, 1);
     route_node_failed(s.a, 250);
     primary(&s, s.a, 240, 5000, 1);
@@ -216,7 +245,7 @@ TEST(an_answer_older_than_a_workers_failure_does_not_bring_the_node_back)
 TEST(a_refused_probe_leaves_what_is_known)
 {
     struct scene s = begin();
-    observer_init(&s.o, s.t);
+    settled(&s);
     primary(&s, s.a, 100, 5000, 1);
     observer_refused(&s.o, s.a, "too many connections", 200);
     CHECK(route_primary(s.t) == s.a);
@@ -227,7 +256,7 @@ TEST(a_refused_probe_leaves_what_is_known)
 TEST(a_replica_that_restarts_further_behind_loses_its_moment)
 {
     struct scene s = begin();
-    observer_init(&s.o, s.t);
+    settled(&s);
     primary(&s, s.a, 100, 5000, 1);
     primary(&s, s.a, 200, 6000, 1);
     replica(&s, s.b, 210, 6000, 1);
@@ -242,7 +271,7 @@ TEST(a_replica_that_restarts_further_behind_loses_its_moment)
 TEST(a_lagging_replica_keeps_the_moment_that_left_the_ring)
 {
     struct scene s = begin();
-    observer_init(&s.o, s.t);
+    settled(&s);
     primary(&s, s.a, 1, 1000, 1);
     replica(&s, s.b, 2, 1000, 1);
     for (int i = 0; i < OBSERVE_SAMPLES; i++) { primary(&s, s.a, 10 + i, 2000 + (uint64_t)i, 1); }
@@ -256,7 +285,7 @@ TEST(a_lagging_replica_keeps_the_moment_that_left_the_ring)
 TEST(records_that_nobody_flushes_are_flushed_for_the_replicas_sake)
 {
     struct scene s = begin();
-    observer_init(&s.o, s.t);
+    settled(&s);
     int64_t at = 10000000;
     struct observed a = {.lsn = 5200, .flush_lsn = 5000, .timeline = 1, .system_id = 77};
     for (int i = 0; i < 5; i++, at += 100000) {
@@ -280,6 +309,8 @@ int main(void)
     if (log_open("/dev/null", false, LOG_LEVEL_LOG) != E_OK) { return 1; }
     const struct CMUnitTest tests[] = {
         RUN(roles_are_known_with_the_first_primary),
+        RUN(an_old_primary_that_answers_first_is_not_followed_before_the_others_were_heard),
+        RUN(when_every_probe_is_turned_away_the_nodes_are_taken_in_order),
         RUN(a_replica_has_the_moment_of_the_newest_sample_it_replayed),
         RUN(an_idle_primary_leaves_its_replicas_caught_up),
         RUN(an_insert_position_behind_a_page_header_is_reached_at_the_page_boundary),
