@@ -93,6 +93,13 @@ static void put_dependencies(struct table *t, const struct statement *st, const 
     buf_done(&text);
 }
 
+/* The cache is off for the database: because the ini says so, or although it says otherwise? */
+static const char *off_culprit(const struct database *db)
+{
+    int asked = db->line->cache >= 0 ? db->line->cache : (int)db->config->o.cache;
+    return asked == CACHE_OFF ? NULL : "no monitor_user";
+}
+
 static void put_why(struct session *s, const struct database *db, const struct statement *st,
                     const struct judgement *j)
 {
@@ -103,7 +110,9 @@ static void put_why(struct session *s, const struct database *db, const struct s
     table_row(&t);
     table_yes(&t, j->reason == JUDGE_CACHEABLE && !off);
     table_text(&t, off ? "cache_off" : judge_reason_name(j->reason));
-    if (st->error.len > 0) {
+    if (off) {
+        table_text(&t, off_culprit(db));
+    } else if (st->error.len > 0) {
         table_bytes(&t, st->error);
     } else {
         table_text(&t, j->culprit[0] == '\0' ? NULL : j->culprit);

@@ -174,6 +174,13 @@ const char *database_monitor(const struct database *db, const struct userlist *u
     return user;
 }
 
+bool database_is_monitored(const struct database *db, const struct userlist *users)
+{
+    const char *password;
+    return (db->split || db->cache != CACHE_OFF || db->topology->count > 1) &&
+           database_monitor(db, users, &password) != NULL;
+}
+
 /* FNV-1a: not keyed, because every pgusher that shares a Redis must come to the same number. Two
    databases with one number only void more than they must. */
 static uint32_t stable_hash(const char *text)
@@ -211,6 +218,8 @@ static struct database *make_database(struct registry *r, const struct database_
         db->split = false;
         db->cache = CACHE_OFF;
     }
+    /* Until the first round of probes is over, no node is taken for the primary. */
+    atomic_store(&db->topology->settling, database_is_monitored(db, r->userlist));
     lock_init(&db->catalog_lock, RANK_LEAF);
     dlist_init(&db->accounts);
     dlist_push_back(&r->databases, &db->node);

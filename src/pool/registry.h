@@ -94,6 +94,10 @@ void registry_each_account(struct registry *r, void (*visit)(struct account *a, 
 const char *database_monitor(const struct database *db, const struct userlist *users,
                              const char **password);
 
+/* Its nodes are probed and its catalog loaded: it has several nodes, splits or caches, and someone
+   to log in as. */
+bool database_is_monitored(const struct database *db, const struct userlist *users);
+
 /* The catalog for judging, one reference; NULL: not known. */
 struct catalog *database_catalog(struct database *db);
 /* Takes the reference. Control thread. */

@@ -97,7 +97,9 @@ static enum err apply(struct control *c, struct config *cfg, struct fault *why)
         wipe(&file);
         return e;
     }
-    if (c->cache != NULL) { cache_configure(c->cache, cfg); } /* its rules before who asks by them */
+    if (c->cache != NULL) {
+        cache_configure(c->cache, cfg);
+    } /* its rules before who asks by them */
     registry_configure(c->registry, cfg, users);
     config_unref(&c->config);
     userlist_unref(&c->users);

@@ -56,7 +56,7 @@ static void start(struct monitors *m, struct database *db, struct userlist *user
     const char *user = database_monitor(db, users, &password);
     const struct options *o = &db->config->o;
     bool decides = db->split || db->cache != CACHE_OFF;
-    if (user == NULL || (!decides && db->topology->count < 2)) { return; }
+    if (!database_is_monitored(db, users)) { return; }
     struct monitor *mon = mem_new(struct monitor);
     mon->all = m;
     mon->database = db;
@@ -66,7 +66,8 @@ static void start(struct monitors *m, struct database *db, struct userlist *user
                                      .user = user,
                                      .password = password,
                                      .period_us = o->replica_lag_check_period_us,
-                                     .timeout_us = PROBE_TIMEOUT_US};
+                                     .timeout_us = PROBE_TIMEOUT_US,
+                                     .cfg = db->config};
     mon->health = health_start(&m->loop->uv, db->topology, &hc);
     if (decides) {
         const struct catalog_source source = {.primary = find_primary,

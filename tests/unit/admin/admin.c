@@ -13,7 +13,8 @@
 #include "pgwire/response.h"
 
 static const char ini[] = "[databases]\n"
-                          "clinic = host=a,b port=6000 pool_size=7 cache=memory\n"
+                          "clinic = host=a,b port=6000 pool_size=7 cache=memory monitor_user=eye\n"
+                          "blind = host=a cache=memory\n"
                           "[users]\n"
                           "app = pool_size=3\n"
                           "[pgusher]\n"
@@ -283,7 +284,7 @@ TEST(what_the_ini_says_is_shown)
     CHECK(has(ask("SHOW CACHE_RULES"), "T7\nref|public.modules|90s|strict|refuse|~|no\n"));
     CHECK(has(ask("SHOW SETTINGS"), "T5\n~|~|app.who|%{user}|no\n"));
     CHECK(has(ask("SHOW NODES"), "T9\nclinic|a|6000|"));
-    CHECK(has(ask("SHOW LISTS"), "T2\ndatabases|2\n"));
+    CHECK(has(ask("SHOW LISTS"), "T2\ndatabases|3\n"));
 }
 
 TEST(every_show_answers_without_an_error)
@@ -304,6 +305,8 @@ TEST(why_a_statement_is_not_cached)
 {
     CHECK(has(ask("SHOW CACHE WHY 'select 1 from modules'"), "T5\nno|no_catalog|"));
     CHECK(has(ask("SHOW CACHE WHY clinic 'selec ''x'''"), "\nno|"));
+    CHECK_STR(ask("SHOW CACHE WHY blind 'select 1'"),
+              "T5\nno|cache_off|no monitor_user|~|~\n=SHOW\nZ\n");
     CHECK_STR(ask("SHOW CACHE WHY zip 'select 1'"), "ERROR 3D000 no such database: zip\nZ\n");
     CHECK(has(ask("SHOW CACHE WHY clinic"), "ERROR 42601 expected: SHOW CACHE WHY"));
 }
@@ -340,8 +343,10 @@ TEST(pause_and_resume_set_and_clear_the_flag)
     CHECK_STR(ask("PAUSE"), "ERROR 55000 already suspended/paused\nZ\n");
     CHECK_STR(ask("RESUME clinic"), "=RESUME\nZ\n");
     CHECK(!is_paused());
+    CHECK(has(ask("SHOW STATE"), "active|yes\npaused|no\n")); /* blind still is */
     CHECK_STR(ask("RESUME clinic"), "ERROR 55000 database clinic is not paused\nZ\n");
     CHECK_STR(ask("PAUSE nowhere"), "ERROR 3D000 no such database: nowhere\nZ\n");
+    CHECK_STR(ask("RESUME"), "=RESUME\nZ\n");
     CHECK_STR(ask("PAUSE pgbouncer"), "ERROR 0A000 cannot pause admin db: pgbouncer\nZ\n");
 }
 
