@@ -61,8 +61,9 @@ void client_close(struct client *c, const char *reason)
     struct front *f = c->front;
     if (c->state == CLIENT_CLOSED) { return; }
     const struct log_who who = client_who(c);
-    log_debug(&who, "closing because: %s (age=%llds)", reason,
-              (long long)((clock_now_us() - c->connected_us) / US_PER_S));
+    bool told = c->account != NULL && c->account->database->config->o.log_disconnections;
+    log_line(told ? LOG_LEVEL_LOG : LOG_LEVEL_DEBUG, &who, "closing because: %s (age=%llds)",
+             reason, (long long)((clock_now_us() - c->connected_us) / US_PER_S));
     bool was_ready = c->state == CLIENT_READY;
     c->state = CLIENT_CLOSED;
     timer_clear(&f->loop->timers, &c->timer);
@@ -92,7 +93,7 @@ void client_fail(struct client *c, const struct fault *why)
 {
     if (c->state == CLIENT_CLOSED) { return; }
     const struct log_who who = client_who(c);
-    log_info(&who, "closing because: %s", why->text);
+    if (c->account == NULL) { log_info(&who, "closing because: %s", why->text); }
     compose_fault(&c->stream.out, "FATAL", why);
     stream_flush(&c->stream);
     client_close(c, why->text);

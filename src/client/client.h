@@ -66,6 +66,7 @@ struct client {
     const struct prepared *unnamed;
     struct request *request; /* on the road, or NULL */
 
+    int64_t active_us; /* when it last asked or was answered */
     int64_t connected_us, connected_wall_us, requested_wall_us, wait_since_us;
 };
 

@@ -216,6 +216,7 @@ static void finish(struct client *c, struct bytes parameters)
     free_login(c);
     timer_clear(&c->front->loop->timers, &c->timer);
     c->state = CLIENT_READY;
+    c->active_us = clock_now_us();
     client_keep_key(c);
     if (c->account != NULL) {
         stats_add(&c->account->stats.logins, 1);

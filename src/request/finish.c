@@ -58,6 +58,7 @@ void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_ba
 {
     struct client *c = r->client;
     c->status = status;
+    c->active_us = clock_now_us();
     if (!failed) {
         const struct statement *s = r->facts.only;
         if (r->resets && (s == NULL || s->kind != STMT_RESET_ALL)) {

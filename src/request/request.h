@@ -178,6 +178,9 @@ void store_finish(struct request *r, bool complete);
  * told. */
 enum err store_bump(struct request *r);
 
+/* ---- limits.c: once a second, for all clients of a worker */
+void request_check_limits(struct front *f);
+
 /* ---- finish.c */
 /* ReadyForQuery came: what the transaction changed takes effect, the server goes back if it can. */
 void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_back);

@@ -206,7 +206,7 @@ static size_t run_steps(struct client *c, struct request *r, struct bytes in, bo
             return 0;
         }
         r->step = STEP_CLASSIFY;
-        r->arrived_us = clock_now_us();
+        r->arrived_us = c->active_us = clock_now_us();
         c->requested_wall_us = clock_wall_us();
     } else {
         /* Run again: the input may have moved since. */

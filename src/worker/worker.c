@@ -204,6 +204,7 @@ static void on_upkeep(struct timer *t)
 {
     struct worker *w = container_of(t, struct worker, upkeep);
     each_pool(w, tidy);
+    request_check_limits(&w->front);
     timer_set(&w->loop.timers, &w->upkeep, clock_now_us() + TIDY_US);
 }
 
