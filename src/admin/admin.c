@@ -85,21 +85,13 @@ static void break_off(struct client *c, const char *what, unsigned type)
     client_fail(c, &why);
 }
 
-static bool is_strict(const struct session *s)
-{
-    struct config *cfg = registry_config(s->office->front->registry);
-    bool strict = cfg->o.pgbouncer_compat == COMPAT_STRICT;
-    config_unref(&cfg);
-    return strict;
-}
-
 static void refuse_extended(struct session *s)
 {
     struct client *c = s->client;
     struct fault why;
     (void)fault_state(&why, E_REFUSED, "0A000",
                       "extended query protocol not supported by admin console");
-    if (is_strict(s)) {
+    if (session_is_strict(s)) {
         (void)fault_state(&why, E_REFUSED, "08P01", "%s", why.text);
         client_fail(c, &why);
         return;

@@ -120,18 +120,8 @@ static unsigned count_left(const struct session *s)
 /* Are all the scope's databases in force paused, and is there one? */
 static bool is_paused(const struct session *s, const char *scope)
 {
-    struct database_roll roll = roll_databases(s->office->front->registry);
-    unsigned paused = 0, going = 0;
-    for (size_t i = 0; i < roll.count; i++) {
-        const struct database *db = roll.items[i];
-        if (atomic_load(&db->retired) || !roll_in_scope(db, scope)) { continue; }
-        if (atomic_load(&db->paused)) {
-            paused++;
-        } else {
-            going++;
-        }
-    }
-    mem_free(&roll.items);
+    unsigned paused, going;
+    roll_paused(s->office->front->registry, scope, &paused, &going);
     return paused > 0 && going == 0;
 }
 
@@ -230,13 +220,9 @@ static void run_pause(struct session *s, const char *scope)
 
 static bool any_paused(const struct session *s)
 {
-    struct database_roll roll = roll_databases(s->office->front->registry);
-    bool any = false;
-    for (size_t i = 0; i < roll.count; i++) {
-        any = any || (!atomic_load(&roll.items[i]->retired) && atomic_load(&roll.items[i]->paused));
-    }
-    mem_free(&roll.items);
-    return any;
+    unsigned paused, going;
+    roll_paused(s->office->front->registry, NULL, &paused, &going);
+    return paused > 0;
 }
 
 static void run_resume(struct session *s, const char *scope)

@@ -6,7 +6,7 @@
 static void add_database(struct database *db, void *arg)
 {
     struct database_roll *roll = arg;
-    roll->items = mem_grow(roll->items, roll->count + 1, sizeof *roll->items);
+    roll->items = mem_grow(roll->items, roll->count + 1, sizeof(void *));
     roll->items[roll->count++] = db;
 }
 
@@ -20,7 +20,7 @@ struct database_roll roll_databases(struct registry *r)
 static void add_account(struct account *a, void *arg)
 {
     struct account_roll *roll = arg;
-    roll->items = mem_grow(roll->items, roll->count + 1, sizeof *roll->items);
+    roll->items = mem_grow(roll->items, roll->count + 1, sizeof(void *));
     roll->items[roll->count++] = a;
 }
 
@@ -38,6 +38,22 @@ struct database *roll_find(const struct database_roll *roll, const char *name)
         if (!atomic_load(&db->retired) && strcmp(db->name, name) == 0) { return db; }
     }
     return NULL;
+}
+
+void roll_paused(struct registry *r, const char *scope, unsigned *ret_paused, unsigned *ret_going)
+{
+    struct database_roll roll = roll_databases(r);
+    *ret_paused = *ret_going = 0;
+    for (size_t i = 0; i < roll.count; i++) {
+        const struct database *db = roll.items[i];
+        if (atomic_load(&db->retired) || !roll_in_scope(db, scope)) { continue; }
+        if (atomic_load(&db->paused)) {
+            ++*ret_paused;
+        } else {
+            ++*ret_going;
+        }
+    }
+    mem_free(&roll.items);
 }
 
 struct pool_counts roll_counts(const struct account *a)

@@ -27,7 +27,7 @@ void session_complete(struct session *s, const char *tag)
     end(s);
 }
 
-static bool is_strict(const struct session *s)
+bool session_is_strict(const struct session *s)
 {
     struct config *cfg = registry_config(s->office->front->registry);
     bool strict = cfg->o.pgbouncer_compat == COMPAT_STRICT;
@@ -38,7 +38,7 @@ static bool is_strict(const struct session *s)
 static void send_error(struct session *s, const char *sqlstate, const char *message,
                        const char *hint)
 {
-    bool as_it_is = strcmp(sqlstate, "F0000") == 0 || !is_strict(s);
+    bool as_it_is = strcmp(sqlstate, "F0000") == 0 || !session_is_strict(s);
     compose_error(session_out(s), "ERROR", as_it_is ? sqlstate : "08P01", message, hint);
     end(s);
 }

@@ -49,6 +49,8 @@ void session_complete(struct session *s, const char *tag);
  * does. */
 void session_error(struct session *s, const char *sqlstate, const char *fmt, ...) PRINTF(3, 4);
 void session_fault(struct session *s, const struct fault *why);
+/* pgbouncer_compat = strict */
+bool session_is_strict(const struct session *s);
 /* The command was understood by nobody. */
 void session_reject(struct session *s, struct bytes text);
 

@@ -7,12 +7,33 @@
 #include "base/mem.h"
 
 static const struct show *const shows[] = {
-    &show_clients,        &show_servers,      &show_sockets, &show_active_sockets, &show_pins,
-    &show_pools,          &show_databases,    &show_users,   &show_lists,          &show_stats,
-    &show_stats_averages, &show_stats_totals, &show_totals,  &show_config,         &show_version,
-    &show_state,          &show_mem,          &show_peers,   &show_peer_pools,     &show_dns_hosts,
-    &show_dns_zones,      &show_nodes,        &show_workers, &show_settings,       &show_cache,
+    &show_clients,
+    &show_servers,
+    &show_sockets,
+    &show_active_sockets,
+    &show_pins,
+    &show_pools,
+    &show_databases,
+    &show_users,
+    &show_lists,
+    &show_stats,
+    &show_stats_averages,
+    &show_stats_totals,
+    &show_totals,
+    &show_config,
+    &show_version,
+    &show_state,
+    &show_mem,
+    &show_peers,
+    &show_peer_pools,
+    &show_dns_hosts,
+    &show_dns_zones,
+    &show_nodes,
+    &show_workers,
+    &show_settings,
+    &show_cache,
     &show_cache_rules,
+    NULL,
 };
 
 static const char help[] = "\n"
@@ -124,9 +145,9 @@ bool show_run(struct session *s, const struct command *c)
         session_error(s, "0A000", "SHOW FDS is not supported");
         return true;
     }
-    for (size_t i = 0; i < sizeof shows / sizeof *shows; i++) {
-        if (strcasecmp(shows[i]->name, name) == 0) {
-            start(s, shows[i]);
+    for (const struct show *const *show = shows; *show != NULL; show++) {
+        if (strcasecmp((*show)->name, name) == 0) {
+            start(s, *show);
             return true;
         }
     }

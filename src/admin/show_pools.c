@@ -12,7 +12,7 @@
 
 static struct tally *tally_find(const struct gathering *g, const struct account *a)
 {
-    struct hlink *link = hmap_find(&g->tallies, bytes_of(&a, sizeof(a)));
+    struct hlink *link = hmap_find(&g->tallies, bytes_of(&a, sizeof(void *)));
     return link == NULL ? NULL : container_of(link, struct tally, link);
 }
 
@@ -22,7 +22,7 @@ static struct tally *tally_of(struct gathering *g, struct account *a)
     if (t != NULL) { return t; }
     t = mem_new(struct tally);
     t->account = a;
-    hmap_insert(&g->tallies, &t->link, bytes_of(&t->account, sizeof(t->account)));
+    hmap_insert(&g->tallies, &t->link, bytes_of(&t->account, sizeof(void *)));
     return t;
 }
 
@@ -459,17 +459,8 @@ static void put_state(struct table *t, const char *key, bool yes)
 
 static void fill_state(struct gathering *g, struct table *t)
 {
-    struct database_roll roll = roll_databases(g->office->front->registry);
-    unsigned paused = 0, going = 0;
-    for (size_t i = 0; i < roll.count; i++) {
-        if (atomic_load(&roll.items[i]->retired)) { continue; }
-        if (atomic_load(&roll.items[i]->paused)) {
-            paused++;
-        } else {
-            going++;
-        }
-    }
-    mem_free(&roll.items);
+    unsigned paused, going;
+    roll_paused(g->office->front->registry, NULL, &paused, &going);
     bool all = paused > 0 && going == 0;
     put_state(t, "active", !all);
     put_state(t, "paused", all);

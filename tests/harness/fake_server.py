@@ -5,6 +5,7 @@ test drives each session: until(text) answers everything politely up to the stat
 
 import queue
 import re
+import select
 import socket
 import struct
 import threading
@@ -40,6 +41,40 @@ class Session(wire.Stream):
         self.statements = {}  # name: text
         self.portals = {}     # name: statement name
         self.seen = []        # every message, in order
+        self.taken = threading.Event()
+        self.keeper = None
+
+    # ---- before the test takes over
+
+    def keep(self):
+        """
+        Serves what the proxy asks for itself when it logs a client in: a Sync, or a batch of settings.
+        Stops before the first message of a client's own, which is left for the test to read.
+        """
+        own = False  # inside a batch that is the proxy's own
+        while not self.taken.is_set():
+            if not select.select([self.sock], [], [], 0.02)[0]:
+                continue
+            head = self.sock.recv(5, socket.MSG_PEEK)
+            if len(head) < 5:
+                return
+            kind, size = chr(head[0]), struct.unpack("!I", head[1:])[0] + 1
+            if kind == "P" and size < 100_000:
+                whole = self.sock.recv(size, socket.MSG_PEEK)
+                own = len(whole) == size and b"set_config" in whole
+            if not (own or kind in "SH"):
+                return
+            if kind == "S":
+                own = False
+            self.answer(self.next())
+
+    def receive(self):
+        """Whoever reads first takes the session from its keeper."""
+        if threading.current_thread() is not self.keeper and self.keeper is not None:
+            self.taken.set()
+            self.keeper.join()
+            self.keeper = None
+        return super().receive()
 
     # ---- login
 
@@ -213,7 +248,12 @@ class FakeServer:
         if self.polite:
             session.serve()
         else:
+            session.keeper = threading.current_thread()
             self.sessions.put(session)
+            try:
+                session.keep()
+            except (wire.Gone, OSError, ValueError):
+                pass  # closed: the test will see that for itself
 
     def accept(self, seconds=8.0):
         """The next session that logged in."""
