@@ -87,7 +87,7 @@ static void look_at(struct server *s, void *arg)
 {
     struct server_look *look = arg;
     struct server_roll *to = look->to;
-    if (s->stream.loop != look->loop || s->state == SERVER_DEAD) { return; }
+    if (atomic_load(&s->home) != look->loop || s->state == SERVER_DEAD) { return; }
     to->items = mem_grow(to->items, to->count + 1, sizeof *to->items);
     to->items[to->count++] = (struct server_seen){.server = s, .state = s->state};
 }

@@ -38,24 +38,18 @@ static void put_lsn(struct table *t, uint64_t lsn)
     mem_free(&text);
 }
 
-/* The control thread may be writing it: bytes of two errors may mix, the end is always found. */
-static void put_last_error(struct table *t, const struct node *n)
+static void put_last_error(struct table *t, struct node *n)
 {
-    struct buf text = {0};
-    for (size_t i = 0; i < sizeof n->last_error; i++) {
-        char c = __atomic_load_n(&n->last_error[i], __ATOMIC_RELAXED);
-        if (c == '\0') { break; }
-        buf_put_u8(&text, (uint8_t)c);
-    }
-    if (buf_len(&text) == 0) {
+    char text[sizeof n->last_error];
+    node_error(n, text, sizeof text);
+    if (text[0] == '\0') {
         table_null(t);
     } else {
-        table_bytes(t, buf_view(&text));
+        table_text(t, text);
     }
-    buf_done(&text);
 }
 
-static void put_node(struct table *t, const struct database *db, const struct node *n)
+static void put_node(struct table *t, const struct database *db, struct node *n)
 {
     uint32_t timeline = atomic_load(&n->timeline);
     table_row(t);

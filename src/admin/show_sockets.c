@@ -134,7 +134,7 @@ static void put_client(struct table *t, const struct client *c, int unix_port)
     const char *state = is_linked(c) ? "active" : client_is_waiting(c) ? "waiting" : "idle";
     const struct connection row = {
         .type = "C",
-        .user = console ? "pgbouncer" : c->account->user,
+        .user = console ? c->console_user : c->account->user,
         .database = console ? "pgbouncer" : c->account->database->name,
         .state = state,
         .stream = &c->stream,

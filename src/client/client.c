@@ -14,8 +14,10 @@ struct log_who client_who(const struct client *c)
 {
     return (struct log_who){.kind = 'C',
                             .ptr = c,
-                            .database = c->account == NULL ? NULL : c->account->database->name,
-                            .user = c->account == NULL ? NULL : c->account->user,
+                            .database = c->account != NULL        ? c->account->database->name
+                                        : c->console_user != NULL ? "pgbouncer"
+                                                                  : NULL,
+                            .user = c->account != NULL ? c->account->user : c->console_user,
                             .address = c->address};
 }
 
@@ -85,6 +87,7 @@ void client_close(struct client *c, const char *reason)
     atomic_fetch_sub(&f->clients_count, 1);
     mem_free(&c->begin);
     mem_free(&c->address);
+    mem_free(&c->console_user);
     c->grave.open = bury;
     loop_defer(f->loop, &c->grave);
 }

@@ -45,7 +45,8 @@ struct client {
     char *address;           /* "10.0.0.1", "unix" */
     int port;
     bool unix_socket;
-    bool admin, stats_only; /* on the console */
+    char *console_user;     /* on the console: who; else NULL */
+    bool admin, stats_only; /* ... and what it may */
 
     /* ---- the session */
     const struct varset *startup; /* given at startup: what RESET goes back to */

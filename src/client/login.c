@@ -284,6 +284,7 @@ static enum err open_console(struct client *c, struct fault *why)
 {
     struct login *l = c->login;
     c->ops = c->front->console;
+    c->console_user = mem_strdup(l->user);
     c->admin = in_list(l->config->o.admin_users, l->user) || l->config->o.auth_type == AUTH_ANY;
     c->stats_only = !c->admin && in_list(l->config->o.stats_users, l->user);
     if (!c->admin && !c->stats_only) { return fault_state(why, E_AUTH, "42501", "not allowed"); }

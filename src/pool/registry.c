@@ -235,6 +235,17 @@ static struct database *find_database(struct registry *r, const char *name)
     return NULL;
 }
 
+/* What an operator said of a database by name holds for its next definition too. */
+static void inherit(struct registry *r, struct database *db)
+{
+    dlist_each (node, &r->databases) {
+        const struct database *old = container_of(node, struct database, node);
+        if (old == db || strcmp(old->name, db->name) != 0) { continue; }
+        atomic_store(&db->paused, atomic_load(&old->paused));
+        atomic_store(&db->disabled, atomic_load(&old->disabled));
+    }
+}
+
 static void retire(struct registry *r, struct database *db)
 {
     atomic_store(&db->retired, true);
@@ -265,7 +276,7 @@ void registry_configure(struct registry *r, struct config *cfg, struct userlist 
     for (size_t i = 0; i < cfg->databases_count; i++) {
         const struct database_config *line = &cfg->databases[i];
         if (strcmp(line->name, "*") != 0 && find_database(r, line->name) == NULL) {
-            (void)make_database(r, line, line->name);
+            inherit(r, make_database(r, line, line->name));
         }
     }
     lock_drop(&r->lock);
@@ -294,7 +305,10 @@ struct database *registry_database(struct registry *r, const char *name)
     lock_take(&r->lock);
     struct database *db = find_database(r, name);
     const struct database_config *any = config_database(r->config, "*");
-    if (db == NULL && any != NULL) { db = make_database(r, any, name); }
+    if (db == NULL && any != NULL) {
+        db = make_database(r, any, name);
+        inherit(r, db);
+    }
     lock_drop(&r->lock);
     return db;
 }

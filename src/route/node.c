@@ -7,6 +7,8 @@
 #include "route/node.h"
 
 #include "base/clock.h"
+#include <stdio.h>
+
 #include "base/mem.h"
 
 struct topology *topology_new(const struct database_config *db)
@@ -19,15 +21,33 @@ struct topology *topology_new(const struct database_config *db)
         n->host = mem_strdup(db->hosts[i].host);
         n->port = db->hosts[i].port;
         n->index = (unsigned)i;
+        lock_init(&n->error_lock, RANK_LEAF);
         atomic_store(&n->up, true); /* until something says otherwise */
     }
     return t;
 }
 
+void node_error(struct node *n, char *text, size_t size)
+{
+    lock_take(&n->error_lock);
+    (void)snprintf(text, size, "%s", n->last_error);
+    lock_drop(&n->error_lock);
+}
+
+void node_set_error(struct node *n, const char *text)
+{
+    lock_take(&n->error_lock);
+    (void)snprintf(n->last_error, sizeof n->last_error, "%s", text);
+    lock_drop(&n->error_lock);
+}
+
 void topology_free(struct topology **t)
 {
     if (*t == NULL) { return; }
-    for (size_t i = 0; i < (*t)->count; i++) { mem_free(&(*t)->nodes[i].host); }
+    for (size_t i = 0; i < (*t)->count; i++) {
+        lock_done(&(*t)->nodes[i].error_lock);
+        mem_free(&(*t)->nodes[i].host);
+    }
     mem_free(&(*t)->nodes);
     mem_free(t);
 }

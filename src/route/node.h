@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/sync.h"
 #include "config/config.h"
 
 enum node_role { NODE_UNKNOWN, NODE_PRIMARY, NODE_REPLICA };
@@ -27,7 +28,8 @@ struct node {
     _Atomic uint64_t system_id;
     _Atomic int64_t probed_us; /* of the last answer; 0: never */
     _Atomic int64_t failed_us; /* of the last failure; 0: none since it was up */
-    char last_error[160];      /* control thread only */
+    struct lock error_lock;
+    char last_error[160]; /* under error_lock; written by the control thread alone */
 };
 
 struct topology {
@@ -46,6 +48,9 @@ enum { ROUTE_RETRY_US = 1000000 };
 struct topology *topology_new(const struct database_config *db);
 void topology_free(struct topology **t);
 const char *node_role_name(int role);
+/* The last thing that was wrong with it, cut to size; empty: nothing. Any thread. */
+void node_error(struct node *n, char *text, size_t size);
+void node_set_error(struct node *n, const char *text);
 
 /*
  * The node that takes writes: the primary of the highest timeline that is up; without probes the

@@ -45,7 +45,7 @@ static void say_trouble(struct observer *o, struct node *n, const char *event, c
 {
     int64_t *said_us = &o->said_us[n->index];
     bool same = strncmp(n->last_error, reason, sizeof n->last_error - 1) == 0;
-    (void)snprintf(n->last_error, sizeof n->last_error, "%s", reason);
+    node_set_error(n, reason);
     if (!fresh && same && *said_us != 0 && now_us - *said_us < SAY_AGAIN_US) { return; }
     *said_us = now_us;
     log_warn(NULL, "event=%s node=%s:%d reason=\"%s\"", event, n->host, n->port, n->last_error);
@@ -68,7 +68,7 @@ static void mark_up(struct observer *o, struct node *n, int64_t sent_us)
     if (n->last_error[0] != '\0' || !was_up) {
         log_info(NULL, "event=node_up node=%s:%d", n->host, n->port);
     }
-    n->last_error[0] = '\0';
+    node_set_error(n, "");
     o->said_us[n->index] = 0;
 }
 

@@ -97,6 +97,7 @@ struct server *server_open(struct loop *l, const struct server_target *target,
     struct server *s = mem_new(struct server);
     s->stream = (struct stream){.fd = -1, .loop = l};
     s->state = SERVER_LOGIN;
+    atomic_store(&s->home, l);
     s->target = target;
     s->opened = opened;
     s->status = 'I';

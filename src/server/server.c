@@ -53,12 +53,14 @@ void server_ready_event(void *arg, int events)
 
 void server_detach(struct server *s)
 {
+    atomic_store(&s->home, NULL);
     stream_detach(&s->stream);
 }
 
 void server_attach(struct server *s, struct loop *l)
 {
     stream_attach(&s->stream, l, server_ready_event, s);
+    atomic_store(&s->home, l);
 }
 
 static struct server_param *find_param(const struct server *s, const char *name)

@@ -49,12 +49,13 @@ struct server {
     struct pool *pool;
     struct dlist node; /* in one of the pool's lists */
     struct dlist all;  /* in the pool's list of all */
-    enum server_state state;
+    _Atomic(enum server_state) state;
+    _Atomic(struct loop *) home; /* whose loop watches it; NULL between two. The console asks */
     const struct server_target *target;
-    bool close_needed; /* at the next release */
-    bool copy_in;      /* the server waits for CopyData */
-    uint32_t left;     /* bytes still to come of a message that is passed on or dropped unread */
-    bool torn;         /* a message was sent in part: it can only be closed */
+    _Atomic bool close_needed; /* at the next release */
+    bool copy_in;              /* the server waits for CopyData */
+    uint32_t left; /* bytes still to come of a message that is passed on or dropped unread */
+    bool torn;     /* a message was sent in part: it can only be closed */
 
     struct expects expects;
     uint8_t status;   /* of the last ReadyForQuery: 'I', 'T', 'E' */
