@@ -56,7 +56,7 @@ struct client {
     uint8_t status;               /* what it was told last: 'I', 'T', 'E' */
     char *begin;                  /* BEGIN was answered, no server has it yet */
     bool begin_reads;             /* ... and it said READ ONLY */
-    bool begin_options;           /* ... and an isolation level */
+
     bool lost;         /* in a transaction that exists nowhere any more: 25P02 until its end */
     bool skip_to_sync; /* it got an error: nothing is looked at until its Sync */
     bool draining;

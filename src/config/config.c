@@ -59,9 +59,8 @@ enum err config_set(const struct config *from, const char *key, const char *valu
         return fault_set(why, E_CONFIG, "%s cannot be changed without a restart", row->name);
     }
     struct config *cfg = mem_new(struct config);
-    *cfg = *from;
+    memcpy(cfg, from, offsetof(struct config, refs)); /* other threads count references meanwhile */
     cfg->refs = 1;
-    cfg->memory = (struct arena){0};
     /* The count of references is the one part of a configuration that may change. */
     cfg->base = config_ref((struct config *)(uintptr_t)from);
     enum err e = option_set(&cfg->o, &cfg->memory, row, value, why);

@@ -118,6 +118,9 @@ static enum err add_text(struct request *r, struct known *k, struct bytes text,
     f->replica = f->replica && j->replica;
     f->fusible = f->fusible && (s->flags & STMT_FUSIBLE) != 0;
     f->unknown = f->unknown || s->kind == STMT_UNKNOWN || is_read_otherwise(r->client, s);
+    f->ends = f->ends || s->kind == STMT_COMMIT || s->kind == STMT_ROLLBACK ||
+              s->kind == STMT_ROLLBACK_TO ||
+              (s->flags & (STMT_TRANSACTION | STMT_ROLLS_BACK_TO)) != 0;
     add_writes(f, j);
     if (r->client->account->identity == NULL) { return E_OK; }
     struct bound bound = {.bind = bind};
@@ -148,6 +151,17 @@ struct bytes unit_text(const struct request *r)
 
 /* The texts a batch parses or binds. A statement parsed earlier in the same batch is found there.
  */
+/* Settings made from tags go with each statement, inside the transaction: its end undoes them. */
+static enum err check_end(const struct request *r, struct fault *why)
+{
+    const struct identity *id = r->client->account->identity;
+    if (!r->facts.ends || id == NULL || !identity_uses_tags(id)) { return E_OK; }
+    (void)fault_state(why, E_REFUSED, "0A000",
+                      "a statement after the end of a transaction in one batch");
+    fault_hint(why, "Settings here depend on each statement's tags: send a Sync in between.");
+    return E_REFUSED;
+}
+
 static enum err add_batch(struct request *r, struct known *k, struct fault *why)
 {
     struct {
@@ -184,7 +198,8 @@ static enum err add_batch(struct request *r, struct known *k, struct fault *why)
             if (text.ptr == NULL) {
                 r->facts.unknown = true; /* the server will say that it does not exist */
             } else {
-                e = add_text(r, k, text, &bind, why);
+                e = check_end(r, why);
+                if (e == E_OK) { e = add_text(r, k, text, &bind, why); }
             }
         }
         at += f.size;

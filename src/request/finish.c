@@ -59,15 +59,17 @@ void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_ba
     struct client *c = r->client;
     c->status = status;
     c->active_us = clock_now_us();
+    /* A function may have changed what the caller must not: all of it is set again before the next.
+     */
+    if ((r->pins & PIN_UNKNOWN) != 0 && c->account->identity != NULL && r->server != NULL) {
+        r->server->sure = false;
+    }
     if (!failed) {
-        const struct statement *s = r->facts.only;
-        if (r->resets && (s == NULL || s->kind != STMT_RESET_ALL)) {
-            discard_all(r, s != NULL && s->kind == STMT_DISCARD_ALL);
-        }
+        if ((r->resets & RESET_STATEMENTS) != 0) { discard_all(r, (r->resets & RESET_PINS) != 0); }
         pin(r);
     }
     r->pins = 0;
-    r->resets = false;
+    r->resets = 0;
     if (status == 'I') { end_transaction(r, !failed && !rolled_back); }
 }
 

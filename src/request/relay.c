@@ -165,15 +165,6 @@ static bool is_free(const struct relay *y)
            r->left == 0 && r->client->pins == 0 && s->left == 0 && r->step == STEP_READ;
 }
 
-/* Outside a transaction an error undoes a plain statement whole; a text of several, CALL and DO may
-   have committed before it. */
-static bool undone_by_error(const struct request *r)
-{
-    const struct statement *s = r->facts.only;
-    return r->client->status == 'I' && s != NULL &&
-           (s->kind == STMT_SELECT || s->kind == STMT_MODIFY || s->kind == STMT_COPY_FROM);
-}
-
 static bool take_ready(struct relay *y, struct bytes body, enum expect_owner owner)
 {
     struct request *r = y->r;
@@ -186,7 +177,10 @@ static bool take_ready(struct relay *y, struct bytes body, enum expect_owner own
     }
     bool failed = s->failed, rolled_back = s->rolled_back;
     bool mine = owner == OWNER_CLIENT;
-    if (mine && status == 'I' && !rolled_back && !(failed && undone_by_error(r))) {
+    /* Outside a transaction an error undoes a plain statement whole; a text of several, CALL and DO
+       may have committed before it. */
+    bool undone = rolled_back || (failed && r->undoable && r->client->status == 'I');
+    if (mine && status == 'I' && !undone) {
         if (store_bump(r) == E_AGAIN) {
             y->stop = true;
             return false;

@@ -35,6 +35,8 @@ enum {
     UNIT_NAMES = 16,
 };
 
+enum reset { RESET_SETTINGS = 1, RESET_STATEMENTS = 2, RESET_PINS = 4 };
+
 enum unit_kind {
     UNIT_QUERY,    /* one Query message */
     UNIT_BATCH,    /* extended-protocol messages up to Sync or Flush, or as many as fit */
@@ -71,6 +73,7 @@ struct facts {
     bool replica;            /* all provably read */
     bool unknown;            /* something could not be looked into */
     bool fusible;            /* all may follow unsynced messages */
+    bool ends;               /* one of them ends a transaction or a part of it */
     bool writes_all;
     unsigned writes_count;
     uint32_t writes[JUDGE_DEPS];
@@ -100,7 +103,8 @@ struct request {
     bool batch_open;  /* extended messages were sent that no Sync closed */
     bool answered;    /* the client got a byte for what was sent last */
     bool resume;      /* run the client's input when the server's is done with */
-    bool resets;      /* DISCARD ALL is among what was sent */
+    uint32_t resets;  /* enum reset: what a statement under way undoes */
+    bool undoable;    /* an error of what is under way undoes all of it */
     struct buf again; /* a read that may be asked elsewhere if nothing was answered */
     struct fault lost;
 

@@ -240,6 +240,14 @@ static bool is_idle(const struct request *r)
            r->cache.state == NULL && !r->bumping;
 }
 
+/* What is under way needs what is known of it until its end: the next unit is not looked at before.
+ */
+static bool must_be_alone(const struct request *r)
+{
+    bool copying = r->server != NULL && r->server->copy_in;
+    return r->filling || r->bumping || (r->resets != 0 && !copying);
+}
+
 /* Returns what was used of the input. c may be closed on return: look at its state. */
 static size_t run(struct client *c, struct bytes in)
 {
@@ -247,7 +255,7 @@ static size_t run(struct client *c, struct bytes in)
     while (c->state == CLIENT_READY && used < in.len) {
         struct request *r = c->request == NULL ? request_new(c) : c->request;
         struct bytes rest = bytes_skip(in, used);
-        if (r->waiting) { break; }
+        if (r->waiting || (r->step == STEP_READ && r->left == 0 && must_be_alone(r))) { break; }
         if (r->left > 0) {
             used += take_left(r, rest);
             continue;

@@ -19,10 +19,9 @@ static bool must_wait_for_answers(const struct request *r)
     const struct statement *st = r->facts.only;
     bool changes = r->facts.pins != 0 || (r->facts.flags & STMT_RESETS_ALL) != 0 || st == NULL ||
                    st->kind == STMT_SET || st->kind == STMT_RESET || st->kind == STMT_DEALLOCATE;
-    bool unsettled = s->status == 'I' && (s->have != s->now || !s->sure);
-    return unsettled || changes || r->pins != 0 || r->resets || r->writes_count > JUDGE_DEPS / 2 ||
-           r->filling || r->bumping || r->settings_sent || s->now != r->want ||
-           r->client->begin != NULL;
+    bool unsettled = s->have != s->now || !s->sure;
+    return unsettled || changes || r->pins != 0 || r->writes_count > JUDGE_DEPS / 2 ||
+           r->settings_sent || s->now != r->want || r->client->begin != NULL;
 }
 
 enum move step_prepare(struct request *r)
@@ -43,8 +42,9 @@ enum move step_prepare(struct request *r)
     r->set_by_us = false;
     if (c->status == 'E' || (s->now == r->want && s->sure)) { return MOVE_ON; }
     /* What may not follow unsynced messages gets its settings in a batch and a round trip of their
-       own; so does a BEGIN with an isolation level, which must come before any snapshot. */
-    if (!r->facts.fusible || c->begin_options) {
+       own. So does a transaction block: settings made inside it would be undone by its ROLLBACK,
+       and what follows that in the same text or batch would run with another client's. */
+    if (!r->facts.fusible || c->begin != NULL) {
         (void)server_prelude(s, r->want);
         compose_bare(&s->stream.out, 'S');
         expects_push(&s->expects, EXPECT_SYNC, OWNER_NOBODY, NULL);
@@ -272,12 +272,20 @@ static void expect_effects(struct request *r)
         r->writes[r->writes_count++] = f->writes[i];
     }
     if ((f->flags & STMT_RESETS_ALL) != 0) {
-        r->resets = true;
+        r->resets |= RESET_SETTINGS;
+        if (s != NULL && s->kind == STMT_DISCARD_ALL) {
+            r->resets |= RESET_STATEMENTS | RESET_PINS;
+        }
         server_assume(r->server, varset_empty());
         varset_unref(&c->in_tx);
         c->in_tx = varset_ref(c->base);
     }
-    if (s != NULL && s->kind == STMT_DEALLOCATE && s->name == NULL) { r->resets = true; }
+    if (s != NULL && s->kind == STMT_DEALLOCATE && s->name == NULL) {
+        r->resets |= RESET_STATEMENTS;
+    }
+    bool plain = s != NULL &&
+                 (s->kind == STMT_SELECT || s->kind == STMT_MODIFY || s->kind == STMT_COPY_FROM);
+    r->undoable = plain && (r->sole || r->undoable);
     if (s != NULL && (s->kind == STMT_SET || s->kind == STMT_RESET) && !carry_setting(r, s)) {
         r->pins |= PIN_SETTING;
     }
@@ -292,7 +300,7 @@ static void send_begin(struct request *r)
     if (c->begin == NULL) { return; }
     server_prelude_text(r->server, c->begin);
     mem_free(&c->begin);
-    c->begin_reads = c->begin_options = false;
+    c->begin_reads = false;
 }
 
 static void keep_for_another_try(struct request *r)

@@ -34,7 +34,7 @@ void virtual_complete(struct request *r, const char *tag, uint8_t status)
 static void drop_begin(struct client *c)
 {
     mem_free(&c->begin);
-    c->begin_reads = c->begin_options = false;
+    c->begin_reads = false;
 }
 
 /* Answered whole by us: one Query, or a batch of the plain form. */
@@ -49,7 +49,7 @@ static bool begin(struct request *r, const struct statement *s)
     if (c->status != 'I' || c->account->mode != POOL_TRANSACTION) { return false; }
     c->begin = mem_strndup((const char *)r->unit.text.ptr, r->unit.text.len);
     c->begin_reads = (s->flags & STMT_BEGIN_READ_ONLY) != 0;
-    c->begin_options = (s->flags & STMT_BEGIN_OPTIONS) != 0;
+
     virtual_complete(r, "BEGIN", 'T');
     return true;
 }
