@@ -7,26 +7,9 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "query/guc.h"
 #include "query/quote.h"
 #include "query/words.h"
-
-/* GUC_LIST_QUOTE: each item is kept as an identifier, quoted when needed. No extension may add one.
- */
-static bool quotes_its_items(const char *name)
-{
-    static const char *const names[] = {
-        "search_path",
-        "temp_tablespaces",
-        "local_preload_libraries",
-        "session_preload_libraries",
-        "shared_preload_libraries",
-        "unix_socket_directories",
-    };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(name, names[i]) == 0) { return true; }
-    }
-    return false;
-}
 
 static const PgQuery__AConst *constant_of(const PgQuery__Node *node)
 {
@@ -60,7 +43,7 @@ static const char *join_values(struct facts *f, const PgQuery__VariableSetStmt *
                                const char *name)
 {
     struct buf joined = {0};
-    bool as_identifiers = quotes_its_items(name);
+    bool as_identifiers = guc_quotes_its_items(name);
     const char *value = NULL;
     (void)buf_reserve(&joined, 1); /* an empty value is a view too */
     for (size_t i = 0; i < set->n_args; i++) {

@@ -84,21 +84,6 @@ static void skip_to_sync(struct relay *y)
     }
 }
 
-static bool is_completed_by(const struct expect *x, uint8_t type)
-{
-    switch (x->kind) {
-    case EXPECT_QUERY:
-    case EXPECT_SYNC:
-    case EXPECT_FUNCTION: return type == 'Z';
-    case EXPECT_PARSE: return type == '1';
-    case EXPECT_BIND: return type == '2';
-    case EXPECT_CLOSE: return type == '3';
-    case EXPECT_DESCRIBE: return type == 'T' || type == 'n';
-    case EXPECT_EXECUTE: return type == 'C' || type == 'I' || type == 's';
-    default: return false;
-    }
-}
-
 /* A setting or BEGIN of ours failed: the client's request was not run and will not be. */
 static void fail_prelude(struct relay *y, struct bytes body)
 {
@@ -245,7 +230,7 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
         return false;
     }
     if (type == 'Z') {
-        if (!is_completed_by(x, 'Z')) {
+        if (!expect_completed_by(x, 'Z')) {
             y->lost = true;
             (void)fault_set(&y->why, E_PROTOCOL, "unexpected ReadyForQuery from the server");
             return false;
@@ -256,7 +241,7 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
     if (mine && (type == 'I' || type == 's' || type == 'n')) {
         r->broken = r->broken || r->filling;
     }
-    if (is_completed_by(x, type)) { complete_head(y); }
+    if (expect_completed_by(x, type)) { complete_head(y); }
     return mine;
 }
 

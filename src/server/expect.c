@@ -74,6 +74,21 @@ struct expect expects_pop(struct expects *x)
     return e;
 }
 
+bool expect_completed_by(const struct expect *x, uint8_t type)
+{
+    switch (x->kind) {
+    case EXPECT_QUERY:
+    case EXPECT_SYNC:
+    case EXPECT_FUNCTION: return type == 'Z';
+    case EXPECT_PARSE: return type == '1';
+    case EXPECT_BIND: return type == '2';
+    case EXPECT_CLOSE: return type == '3';
+    case EXPECT_DESCRIBE: return type == 'T' || type == 'n';
+    case EXPECT_EXECUTE: return type == 'C' || type == 'I' || type == 's';
+    default: return false;
+    }
+}
+
 void expects_drop_syncs_after_head(struct expects *x)
 {
     uint32_t kept = x->count == 0 ? 0 : 1;

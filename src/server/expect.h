@@ -51,6 +51,8 @@ void expects_push_fake(struct expects *x, uint8_t type, const struct prepared *p
 struct expect *expects_head(const struct expects *x);
 struct expect expects_pop(struct expects *x); /* what it holds goes to the caller: expect_done() */
 void expect_done(struct expect *e);
+/* Is the backend message of this type the last that the entry stands for? */
+bool expect_completed_by(const struct expect *x, uint8_t type);
 struct expect *expects_at(const struct expects *x, uint32_t i);
 /* COPY IN swallows every Sync that was sent after its Execute: forget those. */
 void expects_drop_syncs_after_head(struct expects *x);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "query/guc.h"
 #include "query/quote.h"
 
 struct diff {
@@ -20,23 +21,6 @@ struct diff {
 
 /* What SET would cut: NAMEDATALEN - 1. */
 enum { LONGEST_IDENTIFIER = 63 };
-
-static bool is_list_quote(const char *name)
-{
-    /* GUC_LIST_QUOTE of PostgreSQL's guc.c: no extension may add to it. */
-    static const char *const names[] = {
-        "search_path",
-        "temp_tablespaces",
-        "local_preload_libraries",
-        "session_preload_libraries",
-        "shared_preload_libraries",
-        "unix_socket_directories",
-    };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(names[i], name) == 0) { return true; }
-    }
-    return false;
-}
 
 static bool is_ascii(const char *text)
 {
@@ -148,7 +132,9 @@ static void set(struct diff *d, const char *name, const char *value)
         put_name(d, name);
         return close_statement(d);
     }
-    if (is_list_quote(name) && !is_one_plain_name(value)) { return put_call(d, name, value); }
+    if (guc_quotes_its_items(name) && !is_one_plain_name(value)) {
+        return put_call(d, name, value);
+    }
     put(d, "SET ");
     put_name(d, name);
     put(d, " TO ");

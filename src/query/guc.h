@@ -1,0 +1,11 @@
+/* What is known of settings by their name alone. */
+#pragma once
+
+#include <stdbool.h>
+
+/*
+ * GUC_LIST_QUOTE in PostgreSQL's guc.c: each item is kept as an identifier, quoted when needed, so
+ * SET with one literal would take a whole list for one name. No extension may add to these. name:
+ * lower case.
+ */
+bool guc_quotes_its_items(const char *name);
