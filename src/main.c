@@ -19,31 +19,28 @@ static const char usage[] =
     "stops\n"
     "at once; USR1 pauses, USR2 resumes.\n";
 
-static int check(const char *path)
+/* NULL: it was said why. */
+static struct config *load(const char *path)
 {
     struct config *cfg = NULL;
     struct fault why = {0};
     if (config_load(path, &cfg, &why) != E_OK) {
         (void)fprintf(stderr, "pgusher: %s\n", why.text);
         if (why.hint[0] != '\0') { (void)fprintf(stderr, "hint: %s\n", why.hint); }
-        return 1;
     }
-    (void)printf("%s: ok, %zu databases, %zu cache rules, %zu settings\n", path,
-                 cfg->databases_count, cfg->rules_count, cfg->settings_count);
-    config_unref(&cfg);
-    return 0;
+    return cfg;
 }
 
-static int run(const char *path)
+static int run(const char *path, bool only_check)
 {
-    struct config *cfg = NULL;
-    struct fault why = {0};
-    if (config_load(path, &cfg, &why) != E_OK) {
-        (void)fprintf(stderr, "pgusher: %s\n", why.text);
-        if (why.hint[0] != '\0') { (void)fprintf(stderr, "hint: %s\n", why.hint); }
-        return 1;
+    struct config *cfg = load(path);
+    int status = cfg == NULL;
+    if (cfg != NULL && only_check) {
+        (void)printf("%s: ok, %zu databases, %zu cache rules, %zu settings\n", path,
+                     cfg->databases_count, cfg->rules_count, cfg->settings_count);
+    } else if (cfg != NULL) {
+        status = control_run(cfg);
     }
-    int status = control_run(cfg);
     config_unref(&cfg);
     return status;
 }
@@ -79,5 +76,5 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "pgusher: which configuration file?\n%s", usage);
         return 1;
     }
-    return only_check ? check(path) : run(path);
+    return run(path, only_check);
 }

@@ -104,14 +104,7 @@ static enum err eat(struct server *s, uint8_t type, struct bytes body)
         return E_OK;
     default: break;
     }
-    bool completes =
-        x != NULL &&
-        ((type == 'Z' &&
-          (x->kind == EXPECT_QUERY || x->kind == EXPECT_SYNC || x->kind == EXPECT_FUNCTION)) ||
-         (type == '1' && x->kind == EXPECT_PARSE) || (type == '2' && x->kind == EXPECT_BIND) ||
-         (type == '3' && x->kind == EXPECT_CLOSE) ||
-         ((type == 'T' || type == 'n') && x->kind == EXPECT_DESCRIBE) ||
-         ((type == 'C' || type == 'I' || type == 's') && x->kind == EXPECT_EXECUTE));
+    bool completes = x != NULL && expect_completed_by(x, type);
     if (type == 'Z') {
         uint8_t status;
         if (!completes || response_read_ready(body, &status) != E_OK) { return E_PROTOCOL; }
