@@ -247,5 +247,11 @@ enum move step_classify(struct request *r)
         f->judged.reason = JUDGE_NOT_PARSED;
     }
     if (f->unknown || r->unit.cut || f->count == 0) { f->replica = f->fusible = false; }
+    bool block = f->ends || (f->only != NULL && f->only->kind == STMT_BEGIN);
+    if (block && r->client->account->mode == POOL_STATEMENT) {
+        (void)fault_state(&why, E_REFUSED, "0A000",
+                          "transaction blocks not allowed in statement pooling mode");
+        return request_fail(r, &why);
+    }
     return virtual_answer(r) ? MOVE_DONE : MOVE_ON;
 }

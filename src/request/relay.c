@@ -374,7 +374,6 @@ void relay_event(struct server *s, int events)
     if (e != E_OK) {
         y.lost = true;
         (void)fault_state(&y.why, E_LOST, "08006", "server closed the connection unexpectedly");
-        route_node_failed(s->target->node, clock_now_us());
     } else {
         run(&y);
         if (!y.lost || y.stop) { pass(&y); }
