@@ -39,7 +39,8 @@ void client_accept(struct front *f, int fd, const struct address *peer)
     c->unix_socket = peer->any.sa_family == AF_UNIX;
     c->address = mem_strdup(host);
     c->id = atomic_fetch_add(&f->shared->last_id, 1) % 0x7fffffff + 1;
-    c->secret = random_u32();
+    put_u32(c->key, c->id);
+    put_u32(c->key + 4, random_u32());
     c->connected_us = clock_now_us();
     c->connected_wall_us = clock_wall_us();
     c->startup = varset_ref(varset_empty());

@@ -33,13 +33,16 @@ struct client {
     struct stream stream;
     struct front *front;
     const struct client_ops *ops;
-    struct dlist node; /* in its front */
-    struct letter
-        grave; /* closed: freed at the end of the turn, so state may be looked at until then */
+    union {
+        struct dlist node; /* in its front, until it is closed */
+        struct letter
+            grave; /* closed: freed at the end of the turn, so state may be looked at until then */
+    };
     struct timer timer;
     enum client_state state;
+    struct hlink key_link;   /* in the table of cancel keys, once it has one */
+    uint8_t key[8];          /* the id and a secret, as the client was told */
     uint32_t id;             /* also the pid of its cancel key */
-    uint32_t secret;         /* of its cancel key */
     struct account *account; /* NULL during login and on the console */
     struct login *login;     /* while it lasts */
     char *address;           /* "10.0.0.1", "unix" */

@@ -5,23 +5,11 @@
 #include "base/mem.h"
 #include "client/client.h"
 
-struct key_entry {
-    struct hlink link;
-    uint8_t key[8]; /* pid, secret */
-    struct front *front;
-};
-
 struct cancel_letter {
     struct letter letter;
     struct front *front;
     uint32_t id;
 };
-
-static void write_key(uint8_t key[8], uint32_t pid, uint32_t secret)
-{
-    put_u32(key, pid);
-    put_u32(key + 4, secret);
-}
 
 struct shared *shared_new(void)
 {
@@ -39,34 +27,25 @@ void shared_free(struct shared **ps)
     mem_free(ps);
 }
 
+static struct bytes key_of(const struct client *c)
+{
+    return bytes_of(c->key, sizeof c->key);
+}
+
 void client_keep_key(struct client *c)
 {
-    struct key_entry *e = mem_new(struct key_entry);
-    write_key(e->key, c->id, c->secret);
-    e->front = c->front;
     struct shared *s = c->front->shared;
-    struct bytes key = bytes_of(e->key, sizeof e->key);
     lock_take(&s->lock);
-    bool taken = hmap_find(&s->keys, key) != NULL;
-    if (!taken) { hmap_insert(&s->keys, &e->link, key); }
+    if (hmap_find(&s->keys, key_of(c)) == NULL) { hmap_insert(&s->keys, &c->key_link, key_of(c)); }
     lock_drop(&s->lock);
-    if (taken) { mem_free(&e); }
 }
 
 void client_drop_key(struct client *c)
 {
-    uint8_t key[8];
-    write_key(key, c->id, c->secret);
     struct shared *s = c->front->shared;
-    struct key_entry *e = NULL;
     lock_take(&s->lock);
-    struct hlink *link = hmap_find(&s->keys, bytes_of(key, sizeof key));
-    if (link != NULL) {
-        e = container_of(link, struct key_entry, link);
-        hmap_remove(&s->keys, link);
-    }
+    if (hmap_find(&s->keys, key_of(c)) == &c->key_link) { hmap_remove(&s->keys, &c->key_link); }
     lock_drop(&s->lock);
-    mem_free(&e);
 }
 
 static void open_cancel(struct letter *l)
@@ -86,11 +65,12 @@ void client_cancel(struct shared *s, uint32_t pid, struct bytes key)
 {
     if (key.len != 4) { return; }
     uint8_t whole[8];
-    write_key(whole, pid, get_u32(key.ptr));
+    put_u32(whole, pid);
+    memcpy(whole + 4, key.ptr, 4);
     struct front *front = NULL;
     lock_take(&s->lock);
     struct hlink *link = hmap_find(&s->keys, bytes_of(whole, sizeof whole));
-    if (link != NULL) { front = container_of(link, struct key_entry, link)->front; }
+    if (link != NULL) { front = container_of(link, struct client, key_link)->front; }
     lock_drop(&s->lock);
     if (front == NULL) { return; }
     struct cancel_letter *cl = mem_new(struct cancel_letter);

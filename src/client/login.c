@@ -211,7 +211,7 @@ static void finish(struct client *c, struct bytes parameters)
         log_info(&who, "login attempt: ok db=%s user=%s", c->login->database, c->login->user);
     }
     buf_put_bytes(out, parameters);
-    compose_key(out, c->id, c->secret);
+    compose_key(out, c->id, get_u32(c->key + 4));
     compose_ready(out, 'I');
     free_login(c);
     timer_clear(&c->front->loop->timers, &c->timer);

@@ -19,9 +19,9 @@ static struct node *choose_replica(const struct request *r, int64_t now_us)
        primary. */
     if (r->filling && db->cache == CACHE_REDIS) { return NULL; }
     if (db->consistency == READ_CLUSTER || r->filling) {
-        bool known = r->filling && r->facts.judged.deps_count > 0;
+        const struct judgement *j = &r->facts.judged;
         int64_t last_us =
-            recency_last(db->recency, r->facts.judged.deps, known ? r->facts.judged.deps_count : 0);
+            recency_last(db->recency, j->deps, r->facts.only != NULL ? j->deps_count : 0);
         if (last_us > since_us) { since_us = last_us; }
     }
     return route_replica(db->topology, since_us, db->max_lag_us, now_us);
