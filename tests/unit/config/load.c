@@ -40,7 +40,7 @@ TEST(an_empty_file_has_pgbouncers_defaults)
     CHECK(cfg->o.max_packet_size_bytes == 2147483647);
     CHECK_STR(cfg->o.server_reset_query, "DISCARD ALL");
     CHECK_STR(cfg->o.listen_addr, "");
-    CHECK(cfg->o.read_consistency == READ_SESSION);
+    CHECK(cfg->o.read_consistency == READ_CLUSTER);
     CHECK(cfg->o.redis_timeout_us == 5 * US_PER_MS);
     CHECK(cfg->o.cache_max_entry_bytes == 256 * 1024);
     CHECK(cfg->o.max_inspect_bytes == 64 * 1024);

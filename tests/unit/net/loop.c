@@ -1,0 +1,315 @@
+/* Letters within and between loops; watches and look-ups that let go. Loops are turned by hand. */
+#include "unit.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "net/resolve.h"
+#include "net/watch.h"
+
+static struct loop loop;
+static struct buf order; /* what was opened, in order */
+
+struct note {
+    struct letter letter;
+    char mark;
+};
+
+static void open_note(struct letter *l)
+{
+    buf_put_u8(&order, (uint8_t)container_of(l, struct note, letter)->mark);
+}
+
+#define NOTE(mark) {{.open = open_note}, (mark)}
+
+static void turn(void)
+{
+    (void)uv_run(&loop.uv, UV_RUN_NOWAIT);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    loop_init(&loop);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    loop_done(&loop);
+    buf_done(&order);
+    return 0;
+}
+
+static void check_order(const char *want)
+{
+    CHECK_STR(buf_text(&order), want);
+}
+
+/* ---- letters */
+
+TEST(letters_are_opened_on_the_loop_in_the_order_of_posting)
+{
+    struct note a = NOTE('a'), b = NOTE('b'), c = NOTE('c');
+    loop_post(&loop, &b.letter);
+    loop_post(&loop, &a.letter);
+    loop_post(&loop, &c.letter);
+    check_order("");
+    turn();
+    check_order("bac");
+    turn();
+    check_order("bac");
+}
+
+TEST(a_letter_taken_back_is_not_opened)
+{
+    struct note a = NOTE('a'), b = NOTE('b'), c = NOTE('c');
+    loop_post(&loop, &a.letter);
+    loop_post(&loop, &b.letter);
+    loop_post(&loop, &c.letter);
+    loop_unpost(&loop, &b.letter);
+    turn();
+    check_order("ac");
+    loop_unpost(&loop, &a.letter); /* opened by now: harmless */
+    loop_post(&loop, &b.letter);   /* and a letter may be sent again */
+    turn();
+    check_order("acb");
+}
+
+TEST(a_deferred_letter_is_opened_in_the_next_turn_without_waiting_for_events)
+{
+    struct note a = NOTE('a'), b = NOTE('b');
+    loop_defer(&loop, &b.letter);
+    loop_defer(&loop, &a.letter);
+    check_order("");
+    turn();
+    check_order("ba");
+}
+
+static struct note deferred_by_letter = NOTE('2');
+
+static void open_and_defer(struct letter *l)
+{
+    open_note(l);
+    loop_defer(&loop, &deferred_by_letter.letter);
+}
+
+TEST(what_an_event_defers_is_opened_in_the_same_turn)
+{
+    struct note first = {{.open = open_and_defer}, '1'};
+    loop_post(&loop, &first.letter);
+    turn();
+    check_order("12");
+}
+
+TEST(what_a_deferred_letter_defers_is_opened_too)
+{
+    struct note first = {{.open = open_and_defer}, '1'};
+    loop_defer(&loop, &first.letter);
+    turn();
+    check_order("12");
+}
+
+static void defer_when_due(struct timer *t)
+{
+    (void)t;
+    loop_defer(&loop, &deferred_by_letter.letter);
+}
+
+TEST(what_a_timer_defers_does_not_wait_for_the_next_event)
+{
+    struct timer t = {.due = defer_when_due};
+    timer_set(&loop.timers, &t, 0);
+    turn();
+    check_order("2");
+}
+
+TEST(what_is_left_is_opened_before_the_loop_ends)
+{
+    struct loop other;
+    struct note a = NOTE('a'), b = NOTE('b');
+    loop_init(&other);
+    loop_post(&other, &a.letter);
+    loop_defer(&other, &b.letter);
+    loop_done(&other);
+    check_order("ab");
+}
+
+enum { SENDERS = 3, EACH_SENDS = 2000 };
+
+struct numbered {
+    struct letter letter;
+    unsigned sender, number;
+};
+static struct numbered sent[SENDERS][EACH_SENDS];
+static unsigned next_of[SENDERS], opened;
+
+static void open_numbered(struct letter *l)
+{
+    const struct numbered *n = container_of(l, struct numbered, letter);
+    CHECK(n->number == next_of[n->sender]++);
+    opened++;
+}
+
+static void *send_all(void *arg)
+{
+    struct numbered *mine = arg;
+    for (unsigned i = 0; i < EACH_SENDS; i++) { loop_post(&loop, &mine[i].letter); }
+    return NULL;
+}
+
+TEST(letters_of_other_threads_all_arrive_each_thread_s_in_order)
+{
+    pthread_t threads[SENDERS];
+    opened = 0;
+    for (unsigned s = 0; s < SENDERS; s++) {
+        next_of[s] = 0;
+        for (unsigned i = 0; i < EACH_SENDS; i++) {
+            sent[s][i] = (struct numbered){{.open = open_numbered}, s, i};
+        }
+        CHECK(pthread_create(&threads[s], NULL, send_all, sent[s]) == 0);
+    }
+    while (opened < SENDERS * EACH_SENDS) { (void)uv_run(&loop.uv, UV_RUN_ONCE); }
+    for (unsigned s = 0; s < SENDERS; s++) { CHECK(pthread_join(threads[s], NULL) == 0); }
+    CHECK(opened == SENDERS * EACH_SENDS);
+}
+
+static void open_and_stop(struct letter *l)
+{
+    open_note(l);
+    loop_stop(&loop);
+}
+
+TEST(a_loop_runs_until_it_is_stopped)
+{
+    struct note last = {{.open = open_and_stop}, 's'};
+    loop_post(&loop, &last.letter);
+    loop_run(&loop);
+    check_order("s");
+}
+
+/* ---- watches */
+
+static struct watch *watches[2];
+static unsigned watch_calls;
+
+static void close_both(void *arg, int events)
+{
+    (void)arg;
+    CHECK((events & UV_READABLE) != 0);
+    watch_calls++;
+    watch_close(&watches[0]);
+    watch_close(&watches[1]);
+    watch_close(&watches[1]); /* a second time is harmless */
+}
+
+TEST(a_closed_watch_is_not_called_even_when_its_event_is_in_hand)
+{
+    int a[2], b[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, a) == 0);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, b) == 0);
+    watch_calls = 0;
+    watches[0] = watch_open(&loop, a[0], close_both, NULL);
+    watches[1] = watch_open(&loop, b[0], close_both, NULL);
+    CHECK(write(a[1], "x", 1) == 1 && write(b[1], "x", 1) == 1);
+    turn();
+    CHECK(watch_calls == 0 && watch_wanted(watches[0]) == 0); /* nothing was asked for yet */
+    watch_want(watches[0], UV_READABLE);
+    watch_want(watches[1], UV_READABLE);
+    CHECK(watch_wanted(watches[1]) == UV_READABLE);
+    turn(); /* both are ready in this one */
+    turn();
+    CHECK(watch_calls == 1);
+    CHECK(write(a[0], "y", 1) == 1); /* the descriptor is the owner's, and open */
+    for (int i = 0; i < 2; i++) {
+        (void)close(a[i]);
+        (void)close(b[i]);
+    }
+}
+
+/* ---- addresses */
+
+static unsigned resolved;
+
+static void on_resolved(void *arg, const struct address *a)
+{
+    (void)arg;
+    (void)a;
+    resolved++;
+}
+
+static void check_address(const char *host, int port, const char *want, int want_port)
+{
+    struct address a;
+    struct resolve *pending = NULL;
+    char text[64];
+    int got_port;
+    CHECK(resolve_start(&loop, host, port, &a, on_resolved, NULL, &pending) == E_OK);
+    CHECK(pending == NULL);
+    address_text(&a, text, sizeof text, &got_port);
+    CHECK_STR(text, want);
+    CHECK(got_port == want_port);
+}
+
+TEST(numbers_and_folders_are_addresses_at_once)
+{
+    resolved = 0;
+    check_address("127.0.0.1", 5432, "127.0.0.1", 5432);
+    check_address("::1", 1, "::1", 1);
+    check_address("/var/run/postgresql", 5432, "unix", 0);
+    check_address("@abstract", 5432, "unix", 0);
+    turn();
+    CHECK(resolved == 0);
+}
+
+TEST(a_folder_too_long_for_a_socket_is_a_matter_of_configuration)
+{
+    char dir[200];
+    struct address a;
+    struct resolve *pending = NULL;
+    memset(dir, 'd', sizeof dir);
+    dir[0] = '/';
+    dir[sizeof dir - 1] = '\0';
+    CHECK(resolve_start(&loop, dir, 5432, &a, on_resolved, NULL, &pending) == E_CONFIG);
+}
+
+TEST(a_look_up_that_was_forgotten_calls_nobody)
+{
+    struct address a;
+    struct resolve *pending = NULL;
+    resolved = 0;
+    CHECK(resolve_start(&loop, "localhost", 1, &a, on_resolved, NULL, &pending) == E_AGAIN);
+    CHECK(pending != NULL);
+    resolve_forget(&pending);
+    CHECK(pending == NULL);
+    resolve_forget(&pending);
+    loop_done(&loop); /* comes back only when the look-up is through */
+    CHECK(resolved == 0);
+    loop_init(&loop);
+}
+
+#define EACH(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        EACH(letters_are_opened_on_the_loop_in_the_order_of_posting),
+        EACH(a_letter_taken_back_is_not_opened),
+        EACH(a_deferred_letter_is_opened_in_the_next_turn_without_waiting_for_events),
+        EACH(what_an_event_defers_is_opened_in_the_same_turn),
+        EACH(what_a_deferred_letter_defers_is_opened_too),
+        EACH(what_a_timer_defers_does_not_wait_for_the_next_event),
+        EACH(what_is_left_is_opened_before_the_loop_ends),
+        EACH(letters_of_other_threads_all_arrive_each_thread_s_in_order),
+        EACH(a_loop_runs_until_it_is_stopped),
+        EACH(a_closed_watch_is_not_called_even_when_its_event_is_in_hand),
+        EACH(numbers_and_folders_are_addresses_at_once),
+        EACH(a_folder_too_long_for_a_socket_is_a_matter_of_configuration),
+        EACH(a_look_up_that_was_forgotten_calls_nobody),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
