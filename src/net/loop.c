@@ -41,6 +41,7 @@ static void on_check(uv_check_t *check)
 
 static void on_async(uv_async_t *async)
 {
+    loop_tick(async->data);
     open_letters(async->data);
 }
 
@@ -65,6 +66,7 @@ void loop_init(struct loop *l)
     l->check->data = l;
     (void)uv_check_start(l->check, on_check);
     timers_init(&l->timers, &l->uv);
+    loop_tick(l);
     l->scratch = mem_try(LOOP_READ_BYTES);
     assert(l->scratch != NULL);
 }
@@ -98,13 +100,19 @@ void loop_done(struct loop *l)
     int rc = uv_loop_close(&l->uv);
     assert(rc == 0);
     mem_free(&l->scratch);
+    buf_done(&l->spare);
     lock_done(&l->mailbox_lock);
 }
 
-int64_t loop_now(const struct loop *l)
+void loop_tick(struct loop *l)
 {
-    (void)l;
-    return clock_now_us();
+    enum { READ_WALL_US = 1000000 };
+    l->now_us = clock_now_us();
+    if (l->now_us - l->wall_read_us > READ_WALL_US ||
+        l->wall_read_us == 0) { /* it may be set meanwhile */
+        l->wall_read_us = l->now_us;
+        l->wall_offset_us = clock_wall_us() - l->now_us;
+    }
 }
 
 void loop_defer(struct loop *l, struct letter *letter)

@@ -7,6 +7,7 @@
 
 #include <uv.h>
 
+#include "base/buf.h"
 #include "base/dlist.h"
 #include "base/sync.h"
 #include "net/timer.h"
@@ -29,6 +30,8 @@ struct loop {
     struct dlist deferred; /* letters to self, opened before the next wait for events */
     uint8_t *scratch;      /* LOOP_READ_BYTES; valid within one callback */
     unsigned index;        /* of its worker */
+    int64_t now_us, wall_offset_us, wall_read_us;
+    struct buf spare; /* memory that one stream gave back and the next takes */
 };
 
 void loop_init(struct loop *l);
@@ -37,8 +40,22 @@ void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 /* Closes the loop's own handles, runs what is left, opens what is in the mailbox. */
 void loop_done(struct loop *l);
-/* Monotonic microseconds; one vDSO call. */
-int64_t loop_now(const struct loop *l);
+/*
+ * When the event at hand came, monotonic microseconds: read once per event, for deadlines and
+ * statistics. What must be later than something another thread or machine did reads clock_now_us()
+ * itself.
+ */
+static inline int64_t loop_now(const struct loop *l)
+{
+    return l->now_us;
+}
+/* The same on the wall clock, for people. */
+static inline int64_t loop_wall(const struct loop *l)
+{
+    return l->now_us + l->wall_offset_us;
+}
+/* An event came: read the clock. */
+void loop_tick(struct loop *l);
 /* Own thread: open() runs before the loop waits again, in order, without a system call. */
 void loop_defer(struct loop *l, struct letter *letter);
 /* Any thread: open() runs later on the loop's thread, in the order of posting. */

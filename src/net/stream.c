@@ -90,6 +90,25 @@ void stream_pause(struct stream *s, bool pause)
     want(s);
 }
 
+/* Most writes are small and over at once: one block of memory goes from stream to stream. */
+static void take_spare(struct stream *s)
+{
+    s->out = s->loop->spare;
+    s->loop->spare = (struct buf){0};
+}
+
+static void give_spare(struct stream *s)
+{
+    enum { MOST = 16384 };
+    if (s->loop != NULL && s->loop->spare.data == NULL && s->out.cap <= MOST) {
+        buf_clear(&s->out);
+        s->loop->spare = s->out;
+        s->out = (struct buf){0};
+    } else {
+        buf_done(&s->out);
+    }
+}
+
 static void write_now(struct stream *s, struct bytes run)
 {
     struct iovec iov[2] = {
@@ -120,7 +139,7 @@ static void write_now(struct stream *s, struct bytes run)
     buf_consume(&s->out, from_queue);
     if (from_run < run.len) { buf_put_bytes(&s->out, bytes_skip(run, from_run)); }
     bool blocked = (size_t)wrote < total;
-    buf_release(&s->out);
+    if (buf_len(&s->out) == 0) { give_spare(s); }
     if (blocked != s->blocked) {
         s->blocked = blocked;
         want(s);
@@ -133,6 +152,7 @@ void stream_put(struct stream *s, struct bytes run)
     if (run.len >= STREAM_DIRECT) {
         write_now(s, run);
     } else {
+        if (s->out.data == NULL && s->loop != NULL) { take_spare(s); }
         buf_put_bytes(&s->out, run);
     }
 }

@@ -7,6 +7,7 @@
 
 struct watch {
     uv_poll_t poll;
+    struct loop *loop;
     int events;
     void (*ready)(void *arg, int events);
     void *arg;
@@ -16,6 +17,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct watch *w = container_of(poll, struct watch, poll);
     if (w->ready == NULL) { return; }
+    loop_tick(w->loop);
     w->ready(w->arg, status < 0 ? UV_READABLE | UV_WRITABLE : events);
 }
 
@@ -24,6 +26,7 @@ struct watch *watch_open(struct loop *l, int fd, void (*ready)(void *arg, int ev
     struct watch *w = mem_new(struct watch);
     int rc = uv_poll_init(&l->uv, &w->poll, fd);
     assert(rc == 0);
+    w->loop = l;
     w->ready = ready;
     w->arg = arg;
     return w;

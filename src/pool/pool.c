@@ -310,7 +310,7 @@ void pool_checkin(struct server **ps)
         s->state = SERVER_CLEANING;
         return;
     }
-    int64_t now_us = clock_now_us();
+    int64_t now_us = loop_now(l);
     if (!server_is_clean(s) || must_close(s, now_us)) {
         pool_discard(&s, s->close_needed ? "close_needed" : "not reusable");
         return;

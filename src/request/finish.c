@@ -23,7 +23,7 @@ static void end_transaction(struct request *r, bool committed)
     struct stats *st = &c->account->stats;
     settle_settings(c, committed);
     stats_add(&st->xacts, 1);
-    stats_add(&st->xact_us, (uint64_t)(clock_now_us() - r->attached_us));
+    stats_add(&st->xact_us, (uint64_t)(loop_now(c->front->loop) - r->attached_us));
     r->bumped = false;
     /* In a pipeline, writes of what is still under way are among them: then they stay. */
     if (r->server == NULL || r->server->expects.count == 0) {
@@ -36,7 +36,7 @@ static void pin(struct request *r)
 {
     struct client *c = r->client;
     if (r->pins == 0) { return; }
-    if (c->pins == 0) { c->pinned_us = clock_now_us(); }
+    if (c->pins == 0) { c->pinned_us = loop_now(c->front->loop); }
     c->pins |= r->pins;
     r->pins = 0;
 }
@@ -58,7 +58,7 @@ void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_ba
 {
     struct client *c = r->client;
     c->status = status;
-    c->active_us = clock_now_us();
+    c->active_us = loop_now(c->front->loop);
     /* A function may have changed what the caller must not: all of it is set again before the next.
      */
     if ((r->pins & PIN_UNKNOWN) != 0 && c->account->identity != NULL && r->server != NULL) {

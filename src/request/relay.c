@@ -82,6 +82,10 @@ static void skip_to_sync(struct relay *y)
         if (e.kind == EXPECT_CLOSE && e.owner == OWNER_NOBODY) { y->s->close_needed = true; }
         expect_done(&e);
     }
+    if (x == NULL) { /* it is still to come */
+        y->r->client->skip_to_sync = true;
+        y->r->resume = true;
+    }
 }
 
 /* A setting or BEGIN of ours failed: the client's request was not run and will not be. */
@@ -173,8 +177,7 @@ static bool take_ready(struct relay *y, struct bytes body, enum expect_owner own
     }
     server_saw_ready(s, status);
     s->copy_in = false;
-    complete_head(y);
-    put_fakes(y);
+    complete_head(y); /* made-up answers behind it follow the ReadyForQuery itself: run() */
     if (!mine) {
         r->settings_sent = false;
         r->resume = true;
@@ -185,7 +188,8 @@ static bool take_ready(struct relay *y, struct bytes body, enum expect_owner own
         return false;
     }
     if (r->filling) { store_finish(r, !failed && !r->broken && status == 'I'); }
-    stats_add(&r->client->account->stats.query_us, (uint64_t)(clock_now_us() - s->requested_us));
+    stats_add(&r->client->account->stats.query_us,
+              (uint64_t)(loop_now(s->stream.loop) - s->requested_us));
     finish_ready(r, status, failed, rolled_back);
     r->resume = true;
     return true;
@@ -214,6 +218,7 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
     case 'G':
     case 'W':
         s->copy_in = true;
+        r->resume = true; /* its data may be here already */
         if (x != NULL && x->kind == EXPECT_EXECUTE) { r->batch_open = true; }
         expects_drop_syncs_after_head(&s->expects);
         r->broken = r->broken || r->filling;
@@ -342,8 +347,9 @@ static void lose(struct relay *y)
         request_resume(r->client);
         return;
     }
-    finish_lost(r, &y->why);
-    if (r->client->state != CLIENT_CLOSED) { request_resume(r->client); }
+    struct client *c = r->client;
+    finish_lost(r, &y->why); /* r is gone if it closed the client */
+    if (c->state != CLIENT_CLOSED) { request_resume(c); }
 }
 
 void relay_fakes(struct request *r)

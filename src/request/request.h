@@ -73,6 +73,8 @@ struct facts {
     bool replica;            /* all provably read */
     bool unknown;            /* something could not be looked into */
     bool fusible;            /* all may follow unsynced messages */
+    bool sets;               /* one is SET or RESET */
+    bool discards;           /* one drops all prepared statements */
     bool ends;               /* one of them ends a transaction or a part of it */
     bool writes_all;
     unsigned writes_count;
@@ -101,6 +103,7 @@ struct request {
     bool sole;        /* nothing else was under way when the unit was sent */
     unsigned tries;   /* of a read that was asked again */
     bool batch_open;  /* extended messages were sent that no Sync closed */
+    bool may_copy;    /* CopyData after what was sent last may be meant for it */
     bool answered;    /* the client got a byte for what was sent last */
     bool resume;      /* run the client's input when the server's is done with */
     uint32_t resets;  /* enum reset: what a statement under way undoes */
@@ -137,6 +140,7 @@ struct desk { /* request/'s own of one worker */
     struct front *front;
     struct cache_side *cache;
     struct hmap known;
+    struct request *spare; /* zeroed: the next one's memory */
 };
 
 struct desk *desk_new(struct front *f, struct cache *cache);

@@ -52,9 +52,12 @@ void request_unwait(struct request *r)
 
 static struct request *request_new(struct client *c)
 {
-    struct request *r = mem_new(struct request);
+    struct desk *d = c->front->desk;
+    struct request *r = d->spare;
+    d->spare = NULL;
+    if (r == NULL) { r = mem_new(struct request); }
     r->client = c;
-    r->desk = c->front->desk;
+    r->desk = d;
     r->timer.due = on_deadline;
     c->request = r;
     return r;
@@ -68,7 +71,13 @@ void request_free(struct request *r)
     buf_done(&r->again);
     buf_done(&r->key);
     buf_done(&r->capture);
-    mem_free(&r);
+    struct desk *d = r->desk;
+    if (d->spare == NULL) {
+        *r = (struct request){0};
+        d->spare = r;
+    } else {
+        mem_free(&r);
+    }
 }
 
 struct desk *desk_new(struct front *f, struct cache *cache)
@@ -91,6 +100,7 @@ void desk_free(struct desk **pd)
         mem_free(&k);
     }
     hmap_done(&d->known);
+    mem_free(&d->spare);
     cache_detach(&d->cache);
     mem_free(&d);
 }
@@ -152,6 +162,13 @@ enum move request_fail(struct request *r, const struct fault *why)
 
 /* ---- the client's bytes ---------------------------------------------------------------------- */
 
+/* Data was sent along with its COPY: whether the server takes it is known when it has answered. */
+static bool awaits_copy(const struct request *r)
+{
+    const struct server *s = r->server;
+    return s != NULL && !s->copy_in && s->expects.count > 0 && r->may_copy;
+}
+
 /* COPY data and what follows it, while the server takes it; else it is ignored, as PostgreSQL does.
  */
 static size_t take_copy(struct request *r, struct bytes in, struct frame f)
@@ -188,7 +205,13 @@ static size_t take_skipped(struct client *c, struct request *r, struct bytes in,
     r->left_drops = true;
     if (f.type == 'S') {
         c->skip_to_sync = false;
-        compose_ready(&c->stream.out, c->status);
+        if (r->server != NULL && r->batch_open) { /* the server skips too, and answers the Sync */
+            stream_put(&r->server->stream, bytes_of(in.ptr, here));
+            expects_push(&r->server->expects, EXPECT_SYNC, OWNER_CLIENT, NULL);
+            r->batch_open = false;
+        } else {
+            compose_ready(&c->stream.out, c->status);
+        }
     }
     return here;
 }
@@ -206,8 +229,8 @@ static size_t run_steps(struct client *c, struct request *r, struct bytes in, bo
             return 0;
         }
         r->step = STEP_CLASSIFY;
-        r->arrived_us = c->active_us = clock_now_us();
-        c->requested_wall_us = clock_wall_us();
+        r->arrived_us = c->active_us = loop_now(c->front->loop);
+        c->requested_wall_us = loop_wall(c->front->loop);
     } else {
         /* Run again: the input may have moved since. */
         struct fault why;
@@ -245,7 +268,7 @@ static bool is_idle(const struct request *r)
 static bool must_be_alone(const struct request *r)
 {
     bool copying = r->server != NULL && r->server->copy_in;
-    return r->filling || r->bumping || (r->resets != 0 && !copying);
+    return r->filling || r->bumping || (r->resets != 0 && !copying && !r->batch_open);
 }
 
 /* Returns what was used of the input. c may be closed on return: look at its state. */
@@ -269,6 +292,10 @@ static size_t run(struct client *c, struct bytes in)
             return used;
         }
         if (e == E_OK && !inside && (f.type == 'd' || f.type == 'c' || f.type == 'f')) {
+            if (awaits_copy(r)) {
+                request_wait(r, 0);
+                break;
+            }
             used += take_copy(r, rest, f);
             continue;
         }

@@ -9,7 +9,7 @@
 
 enum { FAILOVER_LOOK_US = 50000 };
 
-static struct node *choose_replica(const struct request *r, int64_t now_us)
+static struct node *choose_replica(const struct request *r)
 {
     const struct client *c = r->client;
     const struct database *db = c->account->database;
@@ -24,7 +24,7 @@ static struct node *choose_replica(const struct request *r, int64_t now_us)
             recency_last(db->recency, j->deps, r->facts.only != NULL ? j->deps_count : 0);
         if (last_us > since_us) { since_us = last_us; }
     }
-    return route_replica(db->topology, since_us, db->max_lag_us, now_us);
+    return route_replica(db->topology, since_us, db->max_lag_us, clock_now_us());
 }
 
 static bool may_use_replica(const struct request *r)
@@ -41,7 +41,6 @@ static bool may_use_replica(const struct request *r)
 enum move step_route(struct request *r)
 {
     struct client *c = r->client;
-    int64_t now_us = clock_now_us();
     if (r->server != NULL) {
         /* Attached: the transaction, pin or pipeline stays where it is, unless this cannot run
          * there. */
@@ -74,12 +73,13 @@ enum move step_route(struct request *r)
         return MOVE_AGAIN;
     }
     struct topology *t = c->account->database->topology;
-    struct node *n = may_use_replica(r) ? choose_replica(r, now_us) : NULL;
+    struct node *n = may_use_replica(r) ? choose_replica(r) : NULL;
     r->on_replica = n != NULL;
     if (n == NULL) { n = route_primary(t); }
     if (n == NULL) {
         /* Failover is observed, never caused: wait for whoever promotes. */
         const struct options *o = &c->account->database->config->o;
+        int64_t now_us = clock_now_us();
         if (now_us - r->arrived_us < o->failover_wait_us) {
             request_wait(r, now_us + FAILOVER_LOOK_US);
             return MOVE_WAIT;
@@ -105,7 +105,7 @@ static void attach(struct request *r)
     struct stats *st = &r->client->account->stats;
     r->server = r->ticket.server;
     r->ticket.server = NULL;
-    r->attached_us = clock_now_us();
+    r->attached_us = loop_now(r->client->front->loop);
     r->client->wait_since_us = 0;
     server_hold(r->server, relay_event, r);
     r->server->requested_us = r->attached_us;
@@ -141,7 +141,7 @@ enum move step_checkout(struct request *r)
         return request_fail(r, &why);
     }
     r->ticket.granted = on_granted;
-    int64_t now_us = clock_now_us();
+    int64_t now_us = loop_now(c->front->loop);
     enum err e = pool_checkout(r->ticket.pool, &r->ticket, c->front->loop, now_us);
     if (e == E_OK) {
         attach(r);

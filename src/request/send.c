@@ -24,6 +24,21 @@ static bool must_wait_for_answers(const struct request *r)
            r->settings_sent || s->now != r->want || r->client->begin != NULL;
 }
 
+/* A transaction takes these when it begins: they must be right before its first message. */
+static bool changes_next_transaction(const struct server *s, const struct varset *want)
+{
+    static const char *const names[] = {"default_transaction_isolation",
+                                        "default_transaction_read_only",
+                                        "default_transaction_deferrable"};
+    if (!s->sure) { return true; }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *has = varset_get(s->now, names[i]), *wants = varset_get(want, names[i]);
+        bool same = has == wants || (has != NULL && wants != NULL && strcmp(has, wants) == 0);
+        if (!same) { return true; }
+    }
+    return false;
+}
+
 enum move step_prepare(struct request *r)
 {
     struct client *c = r->client;
@@ -44,7 +59,8 @@ enum move step_prepare(struct request *r)
     /* What may not follow unsynced messages gets its settings in a batch and a round trip of their
        own. So does a transaction block: settings made inside it would be undone by its ROLLBACK,
        and what follows that in the same text or batch would run with another client's. */
-    if (!r->facts.fusible || c->begin != NULL) {
+    if (!r->facts.fusible || c->begin != NULL ||
+        (c->status == 'I' && changes_next_transaction(s, r->want))) {
         (void)server_prelude(s, r->want);
         compose_bare(&s->stream.out, 'S');
         expects_push(&s->expects, EXPECT_SYNC, OWNER_NOBODY, NULL);
@@ -65,13 +81,22 @@ static void forward(struct server *s, struct bytes message)
     stream_put(&s->stream, message);
 }
 
+/* Drivers parse the same text again and again. */
+static bool same_as(const struct prepared *p, const struct parse_msg *m)
+{
+    return p != NULL && p->types_count == m->types_count && bytes_equal(p->text, m->text) &&
+           (m->types_count == 0 || memcmp(p->types, m->types, 4 * (size_t)m->types_count) == 0);
+}
+
 static void send_parse(struct request *r, struct bytes message, struct bytes body)
 {
     struct server *s = r->server;
     struct parse_msg m;
     if (extended_read_parse(body, &m) != E_OK) { return; } /* read once already */
     stats_add(&r->client->account->stats.client_parses, 1);
-    const struct prepared *p = prepared_intern(m.text, m.types, m.types_count);
+    const struct prepared *p = same_as(s->unnamed, &m)
+                                   ? prepared_ref(s->unnamed)
+                                   : prepared_intern(m.text, m.types, m.types_count);
     if (m.name[0] == '\0' || s->target->max_prepared == 0) {
         prepared_unref(&s->unnamed);
         if (m.name[0] == '\0') { s->unnamed = prepared_ref(p); }
@@ -271,17 +296,22 @@ static void expect_effects(struct request *r)
         }
         r->writes[r->writes_count++] = f->writes[i];
     }
+    if (r->unit.kind == UNIT_BATCH && r->unit.executes == 0) {
+        /* Parsed and bound only. An Execute may follow, when it is not known of what. */
+        if (r->unit.has_bind && (f->sets || f->discards || (f->flags & STMT_RESETS_ALL) != 0)) {
+            r->pins |= PIN_SETTING;
+            r->server->close_needed = r->server->close_needed || f->discards;
+        }
+        return;
+    }
+    if (s == NULL && f->sets) { r->pins |= PIN_SETTING; }
+    if (f->discards) { r->resets |= RESET_STATEMENTS; }
     if ((f->flags & STMT_RESETS_ALL) != 0) {
         r->resets |= RESET_SETTINGS;
-        if (s != NULL && s->kind == STMT_DISCARD_ALL) {
-            r->resets |= RESET_STATEMENTS | RESET_PINS;
-        }
+        if (s != NULL && s->kind == STMT_DISCARD_ALL) { r->resets |= RESET_PINS; }
         server_assume(r->server, varset_empty());
         varset_unref(&c->in_tx);
         c->in_tx = varset_ref(c->base);
-    }
-    if (s != NULL && s->kind == STMT_DEALLOCATE && s->name == NULL) {
-        r->resets |= RESET_STATEMENTS;
     }
     bool plain = s != NULL &&
                  (s->kind == STMT_SELECT || s->kind == STMT_MODIFY || s->kind == STMT_COPY_FROM);
@@ -334,8 +364,11 @@ enum move step_send(struct request *r)
     case UNIT_BATCH: send_batch(r); break;
     case UNIT_STREAM: send_stream(r); break;
     }
+    const struct statement *st = r->facts.only;
+    r->may_copy = !r->batch_open || (r->unit.kind == UNIT_BATCH && r->unit.executes > 0 &&
+                                     (st == NULL || st->kind == STMT_COPY_FROM));
     relay_fakes(r);
-    r->client->requested_wall_us = s->requested_wall_us = clock_wall_us();
+    r->client->requested_wall_us = s->requested_wall_us = loop_wall(s->stream.loop);
     stats_add(&r->client->account->stats.received, r->unit.size);
     if (r->unit.kind != UNIT_BATCH || r->unit.executes > 0) {
         stats_add(&r->client->account->stats.queries, 1);

@@ -43,6 +43,15 @@ static bool is_whole(const struct unit *u)
     return u->kind == UNIT_QUERY || (u->kind == UNIT_BATCH && u->plain);
 }
 
+/* BEGIN and START TRANSACTION mean the same, but are answered by their names. */
+static const char *begin_tag(struct bytes text)
+{
+    size_t at = 0;
+    while (at < text.len && strchr(" \t\r\n\f\v", text.ptr[at]) != NULL) { at++; }
+    bool start = at < text.len && (text.ptr[at] == 's' || text.ptr[at] == 'S');
+    return start ? "START TRANSACTION" : "BEGIN";
+}
+
 static bool begin(struct request *r, const struct statement *s)
 {
     struct client *c = r->client;
@@ -50,7 +59,7 @@ static bool begin(struct request *r, const struct statement *s)
     c->begin = mem_strndup((const char *)r->unit.text.ptr, r->unit.text.len);
     c->begin_reads = (s->flags & STMT_BEGIN_READ_ONLY) != 0;
 
-    virtual_complete(r, "BEGIN", 'T');
+    virtual_complete(r, begin_tag(r->unit.text), 'T');
     return true;
 }
 

@@ -6,6 +6,8 @@
 
 #include "base/mem.h"
 
+static char unnamed[] = ""; /* the name of most: not worth an allocation */
+
 static struct expect *at(const struct expects *x, uint32_t i)
 {
     return &x->ring[(x->first + i) & (x->room - 1)];
@@ -39,7 +41,7 @@ void expects_push_named(struct expects *x, enum expect_kind kind, const struct p
                         const char *name)
 {
     expects_push(x, kind, OWNER_CLIENT, prepared);
-    at(x, x->count - 1)->name = mem_strdup(name);
+    at(x, x->count - 1)->name = name[0] == '\0' ? unnamed : mem_strdup(name);
 }
 
 void expects_push_fake(struct expects *x, uint8_t type, const struct prepared *prepared,
@@ -52,7 +54,8 @@ void expects_push_fake(struct expects *x, uint8_t type, const struct prepared *p
 void expect_done(struct expect *e)
 {
     prepared_unref(&e->prepared);
-    mem_free(&e->name);
+    if (e->name != unnamed) { mem_free(&e->name); }
+    e->name = NULL;
 }
 
 struct expect *expects_head(const struct expects *x)
