@@ -116,7 +116,8 @@ def run_pgusher(request, folder, workers):
             problems.append(str(e))
         finally:
             p.kill()
-    assert not problems, "\n".join(problems)
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
 
 
 @pytest.fixture

@@ -175,8 +175,13 @@ void client_name_statement(struct client *c, const char *name, const struct prep
     prepared_unref(&old);
 }
 
-void client_forget_statements(struct client *c)
+void client_forget_names(struct client *c)
 {
     hmap_each (link, &c->statements) { drop(c, container_of(link, struct client_stmt, link)); }
+}
+
+void client_forget_statements(struct client *c)
+{
+    client_forget_names(c);
     prepared_unref(&c->unnamed);
 }

@@ -118,6 +118,7 @@ struct log_who client_who(const struct client *c);
 const struct prepared *client_statement(const struct client *c, const char *name);
 /* p NULL: the name is free again. Takes no reference of the caller's. */
 void client_name_statement(struct client *c, const char *name, const struct prepared *p);
+void client_forget_names(struct client *c); /* the unnamed one stays */
 void client_forget_statements(struct client *c);
 
 /* ---- cancel keys, process-wide */

@@ -13,6 +13,7 @@
 #include "client/welcome.h"
 #include "pgwire/compose.h"
 #include "pgwire/frame.h"
+#include "pgwire/response.h"
 #include "pgwire/startup.h"
 
 enum login_step { LOGIN_STARTUP, LOGIN_AUTH, LOGIN_WELCOME };
@@ -202,8 +203,39 @@ static enum err take_identity(struct client *c, struct fault *why)
     return e;
 }
 
+/*
+ * DateStyle may be given in part, the rest then is the server's own; what is carried from server to
+ * server must be whole, as the server reported it.
+ */
+static void complete_date_style(struct client *c, struct bytes parameters)
+{
+    struct frame f;
+    if (varset_get(c->base, "datestyle") == NULL) { return; }
+    for (size_t at = 0; frame_peek(bytes_skip(parameters, at), &f) == E_OK; at += f.size) {
+        const char *name, *value;
+        if (f.size > parameters.len - at) { return; }
+        struct bytes body = frame_body(bytes_skip(parameters, at), f);
+        if (response_read_parameter(body, &name, &value) != E_OK ||
+            strcmp(name, "DateStyle") != 0) {
+            continue;
+        }
+        struct varset_edit edit;
+        varset_edit_begin(&edit, c->base);
+        varset_edit_set(&edit, name, value);
+        const struct varset *all = varset_edit_end(&edit);
+        varset_unref(&c->base);
+        varset_unref(&c->wanted);
+        varset_unref(&c->in_tx);
+        c->base = all;
+        c->wanted = varset_ref(all);
+        c->in_tx = varset_ref(all);
+        return;
+    }
+}
+
 static void finish(struct client *c, struct bytes parameters)
 {
+    complete_date_style(c, parameters);
     struct buf *out = &c->stream.out;
     const struct options *o = &c->login->config->o;
     const struct log_who who = client_who(c);

@@ -109,6 +109,7 @@ static void got_server(struct welcome *w)
 {
     struct server *s = w->server;
     server_hold(s, on_event, w);
+    (void)server_prelude(s, varset_empty()); /* a part of DateStyle is completed by the default */
     (void)server_prelude(s, w->startup);
     compose_bare(&s->stream.out, 'S');
     expects_push(&s->expects, EXPECT_SYNC, OWNER_NOBODY, NULL);

@@ -45,6 +45,11 @@ static void on_async(uv_async_t *async)
     open_letters(async->data);
 }
 
+static void tick(uv_loop_t *uv)
+{
+    loop_tick(uv->data);
+}
+
 void loop_init(struct loop *l)
 {
     int rc = uv_loop_init(&l->uv);
@@ -66,6 +71,9 @@ void loop_init(struct loop *l)
     l->check->data = l;
     (void)uv_check_start(l->check, on_check);
     timers_init(&l->timers, &l->uv);
+    l->timers.tick = tick;
+    l->spare = (struct buf){0};
+    l->wall_read_us = 0;
     loop_tick(l);
     l->scratch = mem_try(LOOP_READ_BYTES);
     assert(l->scratch != NULL);

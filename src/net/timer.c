@@ -54,6 +54,7 @@ int64_t timers_run(struct timers *ts, int64_t now_us)
 static void on_timer(uv_timer_t *handle)
 {
     struct timers *ts = handle->data;
+    if (ts->tick != NULL) { ts->tick(handle->loop); }
     (void)timers_run(ts, clock_now_us());
     rearm(ts);
 }

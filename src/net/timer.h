@@ -18,6 +18,7 @@ struct timers {
     uv_timer_t *handle;
     struct timer **heap; /* [1..count] */
     uint32_t count, room;
+    void (*tick)(uv_loop_t *loop); /* before deadlines are run; may be NULL */
 };
 
 void timers_init(struct timers *ts, uv_loop_t *loop);

@@ -55,6 +55,13 @@ static void open_arrival(struct letter *l)
 static void open_departure(struct letter *l)
 {
     struct server *s = container_of(l, struct server, letter);
+    lock_take(&s->pool->lock);
+    bool wanted = s->ticket != NULL;
+    lock_drop(&s->pool->lock);
+    if (!wanted) { /* left before it set out: it stays */
+        pool_checkin(&s);
+        return;
+    }
     server_detach(s);
     s->letter.open = open_arrival;
     loop_post(s->to, &s->letter);
@@ -109,16 +116,17 @@ static void fail_waiters(struct pool *p, const struct fault *why)
             t->server = NULL;
             t->why = *why;
             t->letter.open = open_ticket;
+            loop_post(t->loop, &t->letter); /* under the lock: pool_leave() takes it back */
         }
         lock_drop(&p->lock);
         if (t == NULL) { return; }
-        loop_post(t->loop, &t->letter);
     }
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
 static void on_opened(struct server *s, enum err e);
+static void take_back(struct server *s, bool fresh);
 
 /* Caller holds the lock: may another connection be opened for who waits? Counts it if so. */
 static bool reserve_locked(struct pool *p)
@@ -176,8 +184,7 @@ static void on_opened(struct server *s, enum err e)
     if (e == E_OK) {
         route_node_worked(p->node);
         log_debug(&who, "new connection to server (from pid %u)", s->backend_pid);
-        server_hold(s, on_idle_event, NULL);
-        pool_checkin(&s);
+        take_back(s, true);
         return;
     }
     struct fault why = s->why;
@@ -299,19 +306,22 @@ static bool must_close(const struct server *s, int64_t now_us)
            !atomic_load_explicit(&p->node->up, memory_order_relaxed);
 }
 
-void pool_checkin(struct server **ps)
+/* fresh: it was opened for who waits and serves once, whatever its lifetime or a reload says; else
+   it would be closed and opened again for as long as somebody waits. */
+static void take_back(struct server *s, bool fresh)
 {
-    struct server *s = *ps;
     struct pool *p = s->pool;
     struct loop *l = s->stream.loop;
-    *ps = NULL;
     server_hold(s, on_idle_event, NULL);
     if (server_canceling(s)) { /* on_idle_event() comes back here when the cancel is through */
         s->state = SERVER_CLEANING;
+        stream_pause(&s->stream, true); /* nobody would read it meanwhile */
         return;
     }
     int64_t now_us = loop_now(l);
-    if (!server_is_clean(s) || must_close(s, now_us)) {
+    bool close_it = fresh ? s->close_needed || atomic_load(&p->account->database->paused)
+                          : must_close(s, now_us);
+    if (!server_is_clean(s) || close_it) {
         pool_discard(&s, s->close_needed ? "close_needed" : "not reusable");
         return;
     }
@@ -329,6 +339,13 @@ void pool_checkin(struct server **ps)
     }
     lock_drop(&p->lock);
     if (t != NULL) { deliver(s, l); }
+}
+
+void pool_checkin(struct server **ps)
+{
+    struct server *s = *ps;
+    *ps = NULL;
+    take_back(s, false);
 }
 
 static void on_cleaned(struct server *s, enum err e)
@@ -468,11 +485,13 @@ void pool_shutdown(struct pool *p, struct loop *l)
         lock_take(&p->lock);
         dlist_each (node, &p->all) {
             struct server *other = container_of(node, struct server, all);
-            if (other->stream.loop == l) { s = other; }
+            struct loop *home = atomic_load(&other->home);
+            if (home == l || (home == NULL && other->to == l)) { s = other; }
         }
         if (s != NULL) { dlist_remove(&s->node); }
         lock_drop(&p->lock);
         if (s == NULL) { return; }
+        loop_unpost(l, &s->letter); /* setting out from here, or on its way to here */
         close_server(&s, "server shutting down");
     }
 }

@@ -50,11 +50,38 @@ static void discard_all(struct request *r, bool all)
         c->pins = c->account->mode == POOL_SESSION ? PIN_SESSION : 0;
         r->pins = 0;
     }
-    client_forget_statements(c);
+    client_forget_names(c);
     server_forget_statements(r->server);
 }
 
-void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_back)
+static void set_date_style(const struct varset **slot, const char *value)
+{
+    struct varset_edit edit;
+    varset_edit_begin(&edit, *slot);
+    varset_edit_set(&edit, "datestyle", value);
+    const struct varset *old = *slot;
+    *slot = varset_edit_end(&edit);
+    varset_unref(&old);
+}
+
+/* SET DateStyle may name only a part, the rest stays: what to carry is what the server reports. */
+static void take_date_style(struct request *r)
+{
+    const char *value = server_param(r->server, "DateStyle");
+    if (value == NULL || varset_get(r->client->in_tx, "datestyle") == NULL) { return; }
+    set_date_style(&r->client->in_tx, value);
+    bool settled = r->server->have == r->server->now;
+    const struct varset *now = varset_ref(r->server->now);
+    set_date_style(&now, value);
+    server_assume(r->server, now);
+    if (settled) {
+        varset_unref(&r->server->have);
+        r->server->have = varset_ref(now);
+    }
+    varset_unref(&now);
+}
+
+void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_back, bool committed)
 {
     struct client *c = r->client;
     c->status = status;
@@ -67,10 +94,24 @@ void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_ba
     if (!failed) {
         if ((r->resets & RESET_STATEMENTS) != 0) { discard_all(r, (r->resets & RESET_PINS) != 0); }
         pin(r);
+    } else if (r->partly) {
+        pin(r);
     }
+    if (failed && (r->resets & RESET_STATEMENTS) != 0 && r->server != NULL) {
+        r->server->close_needed = true; /* which of them it has is not known any more */
+    }
+    if (r->dates && !failed) { take_date_style(r); }
     r->pins = 0;
     r->resets = 0;
-    if (status == 'I') { end_transaction(r, !failed && !rolled_back); }
+    r->dates = r->partly = false;
+    /* In a text of several, or AND CHAIN, it may be over though an error or a new one follows. */
+    if (committed) {
+        settle_settings(c, true);
+    } else if (rolled_back && r->chains) {
+        settle_settings(c, false);
+    }
+    r->chains = false;
+    if (status == 'I') { end_transaction(r, committed || (!failed && !rolled_back)); }
 }
 
 void finish_release(struct request *r)

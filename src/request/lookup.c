@@ -40,7 +40,9 @@ static bool is_eligible(const struct request *r)
            r->server == NULL && r->facts.only != NULL &&
            r->facts.judged.reason == JUDGE_CACHEABLE &&
            (r->unit.kind == UNIT_QUERY || (r->unit.kind == UNIT_BATCH && r->unit.plain)) &&
-           (!r->unit.has_bind || !has_moment(&r->unit.bind));
+           (!r->unit.has_bind || !has_moment(&r->unit.bind)) &&
+           !(r->unit.has_parse && r->unit.parse.name[0] != '\0' &&
+             client_statement(c, r->unit.parse.name) != NULL); /* taken: the server says so */
 }
 
 static bool is_keyed(const struct judgement *j, const char *name)
@@ -119,6 +121,7 @@ static void answer(struct request *r, struct cache_entry *e)
         compose_bare(out, '1');
     }
     if (u->has_bind) { compose_bare(out, '2'); }
+    if (u->kind == UNIT_QUERY) { client_name_statement(c, "", NULL); }
     stream_put(&c->stream, cache_entry_bytes(e));
     compose_ready(out, 'I');
     struct stats *st = &c->account->stats;

@@ -72,12 +72,15 @@ static void complete_head(struct relay *y)
 /* After an error in a batch the server skips what follows up to the Sync. */
 static void skip_to_sync(struct relay *y)
 {
-    struct expect *x;
+    struct expect *x = expects_head(&y->s->expects);
+    if (x->kind == EXPECT_PARSE && x->name != NULL && x->name[0] == '\0') {
+        client_name_statement(y->r->client, "", NULL); /* gone before the new one was looked at */
+    }
     while ((x = expects_head(&y->s->expects)) != NULL && x->kind != EXPECT_SYNC) {
         struct expect e = expects_pop(&y->s->expects);
         if (e.kind == EXPECT_PARSE && e.prepared != NULL) {
-            server_parsed(y->s, e.prepared, false);
-            if (y->s->unnamed == e.prepared) { prepared_unref(&y->s->unnamed); }
+            if (!e.unnamed) { server_parsed(y->s, e.prepared, false); }
+            if (e.unnamed) { prepared_unref(&y->s->unnamed); }
         }
         if (e.kind == EXPECT_CLOSE && e.owner == OWNER_NOBODY) { y->s->close_needed = true; }
         expect_done(&e);
@@ -154,6 +157,33 @@ static bool is_free(const struct relay *y)
            r->left == 0 && r->client->pins == 0 && s->left == 0 && r->step == STEP_READ;
 }
 
+/*
+ * RESET brought the server's own values, where the client's are those of its start: they are set
+ * before it is told that its statement is done, so that it is told of them, and of nothing else.
+ */
+static bool retell(struct relay *y)
+{
+    struct request *r = y->r;
+    struct server *s = y->s;
+    r->retell = false;
+    if (server_prelude(s, r->client->in_tx) == 0) { return false; }
+    compose_bare(&s->stream.out, 'S');
+    expects_push(&s->expects, EXPECT_SYNC, OWNER_NOBODY, NULL);
+    r->settings_sent = r->retelling = true;
+    stream_flush(&s->stream);
+    return true;
+}
+
+/* Is the report the client's? */
+static bool is_told(const struct relay *y, struct bytes body, bool mine)
+{
+    const struct request *r = y->r;
+    if (r->retell && body.len > 0 && memchr(body.ptr, '\0', body.len) != NULL) {
+        return varset_get(r->client->base, (const char *)body.ptr) == NULL;
+    }
+    return (mine && !r->set_by_us) || r->retelling;
+}
+
 static bool take_ready(struct relay *y, struct bytes body, enum expect_owner owner)
 {
     struct request *r = y->r;
@@ -164,7 +194,7 @@ static bool take_ready(struct relay *y, struct bytes body, enum expect_owner own
         (void)fault_set(&y->why, E_PROTOCOL, "malformed ReadyForQuery");
         return false;
     }
-    bool failed = s->failed, rolled_back = s->rolled_back;
+    bool failed = s->failed, rolled_back = s->rolled_back, committed = s->committed;
     bool mine = owner == OWNER_CLIENT;
     /* Outside a transaction an error undoes a plain statement whole; a text of several, CALL and DO
        may have committed before it. */
@@ -179,18 +209,21 @@ static bool take_ready(struct relay *y, struct bytes body, enum expect_owner own
     s->copy_in = false;
     complete_head(y); /* made-up answers behind it follow the ReadyForQuery itself: run() */
     if (!mine) {
-        r->settings_sent = false;
+        bool told = r->retelling && !failed;
+        r->settings_sent = r->retelling = false;
         r->resume = true;
         if (failed) {
             y->lost = y->refused = true;
             (void)fault_set(&y->why, E_SERVER, "session settings were refused");
         }
-        return false;
+        return told;
     }
     if (r->filling) { store_finish(r, !failed && !r->broken && status == 'I'); }
     stats_add(&r->client->account->stats.query_us,
               (uint64_t)(loop_now(s->stream.loop) - s->requested_us));
-    finish_ready(r, status, failed, rolled_back);
+    finish_ready(r, status, failed, rolled_back, committed);
+    if (r->retell && !failed && retell(y)) { return false; }
+    r->retell = false;
     r->resume = true;
     return true;
 }
@@ -209,7 +242,7 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
     case 'S':
         /* Reported before ReadyForQuery ("Asynchronous Operations"), so what our own settings
            changed comes with the client's answer; it knows those values since its login. */
-        return server_keep_param(s, body) && mine && !r->set_by_us;
+        return server_keep_param(s, body) && is_told(y, body, mine);
     case 'N':
     case 'A': r->broken = r->broken || (r->filling && mine); return mine || type == 'A';
     case 'C':

@@ -107,6 +107,11 @@ struct request {
     bool answered;    /* the client got a byte for what was sent last */
     bool resume;      /* run the client's input when the server's is done with */
     uint32_t resets;  /* enum reset: what a statement under way undoes */
+    bool retell;      /* ... to values that the client was not given at its start */
+    bool retelling;   /* those are being set; the client's ReadyForQuery follows */
+    bool chains;      /* AND CHAIN is under way: ROLLBACK ends a transaction that goes on */
+    bool partly;      /* what is under way may have committed some when it fails */
+    bool dates;       /* DateStyle is being set, perhaps by a part of it */
     bool undoable;    /* an error of what is under way undoes all of it */
     struct buf again; /* a read that may be asked elsewhere if nothing was answered */
     struct fault lost;
@@ -191,7 +196,7 @@ void request_check_limits(struct front *f);
 
 /* ---- finish.c */
 /* ReadyForQuery came: what the transaction changed takes effect, the server goes back if it can. */
-void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_back);
+void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_back, bool committed);
 /* The server is gone, or was given up. */
 void finish_lost(struct request *r, const struct fault *why);
 void finish_release(struct request *r);

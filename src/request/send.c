@@ -17,7 +17,7 @@ static bool must_wait_for_answers(const struct request *r)
     const struct server *s = r->server;
     if (s->expects.count == 0 || r->batch_open) { return false; }
     const struct statement *st = r->facts.only;
-    bool changes = r->facts.pins != 0 || (r->facts.flags & STMT_RESETS_ALL) != 0 || st == NULL ||
+    bool changes = r->facts.pins != 0 || r->chains || (r->facts.flags & STMT_RESETS_ALL) != 0 || st == NULL ||
                    st->kind == STMT_SET || st->kind == STMT_RESET || st->kind == STMT_DEALLOCATE;
     bool unsettled = s->have != s->now || !s->sure;
     return unsettled || changes || r->pins != 0 || r->writes_count > JUDGE_DEPS / 2 ||
@@ -88,6 +88,15 @@ static bool same_as(const struct prepared *p, const struct parse_msg *m)
            (m->types_count == 0 || memcmp(p->types, m->types, 4 * (size_t)m->types_count) == 0);
 }
 
+/* In a failed transaction the server itself is to refuse all but what may end that. */
+static bool must_refuse(const struct request *r)
+{
+    const struct statement *s = r->facts.only;
+    return r->client->status == 'E' && s != NULL && s->kind != STMT_COMMIT &&
+           s->kind != STMT_ROLLBACK && s->kind != STMT_ROLLBACK_TO && s->kind != STMT_EMPTY &&
+           s->kind != STMT_PREPARE_TRANSACTION;
+}
+
 static void send_parse(struct request *r, struct bytes message, struct bytes body)
 {
     struct server *s = r->server;
@@ -111,9 +120,14 @@ static void send_parse(struct request *r, struct bytes message, struct bytes bod
         prepared_name(taken, name);
         extended_put_parse(&s->stream.out, name, m.text, m.types, m.types_count);
         expects_push(&s->expects, EXPECT_PARSE, OWNER_CLIENT, NULL);
-    } else if (server_has(s, p)) {
+    } else if (server_has(s, p) && !must_refuse(r)) {
         server_need(s, p);
         expects_push_fake(&s->expects, '1', p, m.name);
+    } else if (server_has(s, p)) {
+        char name[PREPARED_NAME];
+        prepared_name(p, name);
+        extended_put_parse(&s->stream.out, name, m.text, m.types, m.types_count);
+        expects_push(&s->expects, EXPECT_PARSE, OWNER_CLIENT, NULL);
     } else {
         server_parse(s, p, m.name);
         stats_add(&r->client->account->stats.server_parses, 1);
@@ -131,6 +145,7 @@ static void need_unnamed(struct server *s, const struct prepared *p)
     } else {
         extended_put_parse(&s->stream.out, "", p->text, p->types, p->types_count);
         expects_push(&s->expects, EXPECT_PARSE, OWNER_NOBODY, p);
+        expects_at(&s->expects, s->expects.count - 1)->unnamed = true;
     }
     prepared_unref(&s->unnamed);
     s->unnamed = p == NULL ? NULL : prepared_ref(p);
@@ -269,6 +284,8 @@ static bool carry_setting(struct request *r, const struct statement *s)
     } else {
         varset_edit_remove(&server, set->name);
         if (given != NULL) {
+            r->resets |= RESET_SETTINGS;
+            r->retell = true;
             varset_edit_set(&client, set->name, given);
         } else {
             varset_edit_remove(&client, set->name);
@@ -279,6 +296,7 @@ static bool carry_setting(struct request *r, const struct statement *s)
     varset_unref(&now);
     varset_unref(&c->in_tx);
     c->in_tx = varset_edit_end(&client);
+    r->dates = strcmp(set->name, "datestyle") == 0 && r->unit.sync == (r->unit.kind == UNIT_BATCH);
     return true;
 }
 
@@ -305,10 +323,15 @@ static void expect_effects(struct request *r)
         return;
     }
     if (s == NULL && f->sets) { r->pins |= PIN_SETTING; }
-    if (f->discards) { r->resets |= RESET_STATEMENTS; }
+    r->chains = r->chains || (f->flags & STMT_CHAIN) != 0;
+    r->partly = (f->flags & STMT_TRANSACTION) != 0 ||
+                (s != NULL && (s->kind == STMT_CALL || s->kind == STMT_DO));
+    if (f->discards && f->count == 1) { r->resets |= RESET_STATEMENTS; }
+    if (f->discards && f->count != 1) { r->server->close_needed = true; }
     if ((f->flags & STMT_RESETS_ALL) != 0) {
         r->resets |= RESET_SETTINGS;
         if (s != NULL && s->kind == STMT_DISCARD_ALL) { r->resets |= RESET_PINS; }
+        r->retell = varset_count(c->base) > 0;
         server_assume(r->server, varset_empty());
         varset_unref(&c->in_tx);
         c->in_tx = varset_ref(c->base);
@@ -352,9 +375,13 @@ enum move step_send(struct request *r)
     switch (r->unit.kind) {
     case UNIT_QUERY:
         forward(s, r->unit.raw);
-        expects_push(&s->expects, EXPECT_QUERY, OWNER_CLIENT, NULL);
         prepared_unref(&s->unnamed); /* a simple query drops it */
-        client_name_statement(r->client, "", NULL);
+        if (s->expects.count == 0) {
+            expects_push(&s->expects, EXPECT_QUERY, OWNER_CLIENT, NULL);
+            client_name_statement(r->client, "", NULL);
+        } else { /* after what is under way has named it */
+            expects_push_named(&s->expects, EXPECT_QUERY, NULL, "");
+        }
         r->batch_open = false;
         break;
     case UNIT_FUNCTION:

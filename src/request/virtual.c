@@ -24,6 +24,8 @@ void virtual_complete(struct request *r, const char *tag, uint8_t status)
         }
         compose_bare(out, '2');
         if (u->described) { compose_bare(out, 'n'); }
+    } else {
+        client_name_statement(c, "", NULL); /* as a simple query does */
     }
     compose_complete(out, tag);
     compose_ready(out, status);
@@ -37,10 +39,13 @@ static void drop_begin(struct client *c)
     c->begin_reads = false;
 }
 
-/* Answered whole by us: one Query, or a batch of the plain form. */
-static bool is_whole(const struct unit *u)
+/* Answered whole by us: one Query, or a batch of the plain form that takes no name twice. */
+static bool is_whole(const struct client *c, const struct unit *u)
 {
-    return u->kind == UNIT_QUERY || (u->kind == UNIT_BATCH && u->plain);
+    if (u->kind == UNIT_QUERY) { return true; }
+    return u->kind == UNIT_BATCH && u->plain &&
+           !(u->has_parse && u->parse.name[0] != '\0' &&
+             client_statement(c, u->parse.name) != NULL);
 }
 
 /* BEGIN and START TRANSACTION mean the same, but are answered by their names. */
@@ -78,15 +83,15 @@ static bool deallocate(struct request *r, const struct statement *s)
 {
     struct client *c = r->client;
     if (s->name == NULL && c->status != 'E' && (c->pins & PIN_PREPARE) == 0) {
-        client_forget_statements(c);
         virtual_complete(r, "DEALLOCATE ALL", c->status);
+        client_forget_names(c);
         return true;
     }
     if (s->name == NULL || c->status == 'E' || client_statement(c, s->name) == NULL) {
         return false;
     }
-    client_name_statement(c, s->name, NULL);
     virtual_complete(r, "DEALLOCATE", c->status);
+    client_name_statement(c, s->name, NULL);
     return true;
 }
 
@@ -97,7 +102,7 @@ bool virtual_answer(struct request *r)
     struct client *c = r->client;
     const struct statement *s = r->facts.only;
     bool linked = r->server != NULL && r->server->expects.count > 0;
-    if (s != NULL && is_whole(&r->unit) && !linked &&
+    if (s != NULL && is_whole(c, &r->unit) && !linked &&
         (r->server == NULL || s->kind == STMT_DEALLOCATE)) {
         switch (s->kind) {
         case STMT_BEGIN:

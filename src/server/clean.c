@@ -41,6 +41,7 @@ static void forget_all_state(struct server *s)
     s->have = none;
     s->now = varset_ref(none);
     s->sure = true;
+    s->have_unsure = false;
 }
 
 /* Nothing is owed any more: what comes next? */
@@ -64,7 +65,8 @@ static void skip_to_sync(struct server *s)
     while ((x = expects_head(&s->expects)) != NULL && x->kind != EXPECT_SYNC) {
         struct expect gone = expects_pop(&s->expects);
         if (gone.kind == EXPECT_PARSE && gone.prepared != NULL) {
-            server_parsed(s, gone.prepared, false);
+            if (!gone.unnamed) { server_parsed(s, gone.prepared, false); }
+            if (gone.unnamed) { prepared_unref(&s->unnamed); }
         }
         if (gone.kind == EXPECT_CLOSE) { s->close_needed = true; }
         expect_done(&gone);

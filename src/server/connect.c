@@ -107,6 +107,7 @@ struct server *server_open(struct loop *l, const struct server_target *target,
     dlist_init(&s->node);
     dlist_init(&s->all);
     dlist_init(&s->lru);
+    dlist_init(&s->letter.node);
     s->timer.due = on_login_timeout;
     s->connected_us = clock_now_us();
     s->connected_wall_us = clock_wall_us();

@@ -42,6 +42,7 @@ void expects_push_named(struct expects *x, enum expect_kind kind, const struct p
 {
     expects_push(x, kind, OWNER_CLIENT, prepared);
     at(x, x->count - 1)->name = name[0] == '\0' ? unnamed : mem_strdup(name);
+    at(x, x->count - 1)->unnamed = kind == EXPECT_PARSE && name[0] == '\0';
 }
 
 void expects_push_fake(struct expects *x, uint8_t type, const struct prepared *prepared,

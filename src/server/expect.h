@@ -31,6 +31,8 @@ struct expect {
     uint8_t kind;                    /* enum expect_kind */
     uint8_t owner;                   /* enum expect_owner */
     uint8_t fake;                    /* EXPECT_FAKE: the type of the empty message to make up */
+    bool unnamed;                    /* PARSE of the unnamed statement, whose text may be one that
+                                        the server also has by name */
     const struct prepared *prepared; /* PARSE, CLOSE of a server-side name: one reference */
     char *name; /* the client's name that becomes known (Parse) or free (Close) with it */
 };

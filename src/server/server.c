@@ -113,6 +113,8 @@ void server_saw_tag(struct server *s, const char *tag)
 {
     if (strcmp(tag, "COMMIT") == 0) {
         believe(&s->have, s->now);
+        s->have_unsure = !s->sure;
+        s->committed = !s->rolled_back;
     } else if (strcmp(tag, "ROLLBACK") == 0) {
         s->rolled_back = true;
     }
@@ -133,13 +135,15 @@ void server_saw_ready(struct server *s, uint8_t status)
     if (status == 'I') {
         if (s->failed || s->rolled_back) {
             believe(&s->now, s->have);
+            s->sure = !s->have_unsure;
         } else {
             believe(&s->have, s->now);
+            s->have_unsure = !s->sure;
         }
     } else if (s->rolled_back && s->have != s->now) {
         s->sure = false;
     }
-    s->failed = s->rolled_back = false;
+    s->failed = s->rolled_back = s->committed = false;
 }
 
 void server_assume(struct server *s, const struct varset *now)

@@ -61,9 +61,11 @@ struct server {
     uint8_t status;   /* of the last ReadyForQuery: 'I', 'T', 'E' */
     bool failed;      /* an error since the last ReadyForQuery */
     bool rolled_back; /* a ROLLBACK tag since the last ReadyForQuery */
+    bool committed;   /* a COMMIT tag, and no ROLLBACK tag before it */
 
     const struct varset *have; /* settings if the transaction in progress rolls back */
     const struct varset *now;  /* settings now */
+    bool have_unsure;          /* have may be wrong: now was, when it was committed */
     bool sure;                 /* false: now may be wrong (ROLLBACK TO, a failed prelude) */
 
     struct hmap statements; /* struct server_stmt by prepared id */

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from harness import wire
-from harness.process import wait_for
+from harness.process import give_away, wait_for
 
 
 WORKERS = "4"  # cache and worker threads meet most often here; one worker is the same code
@@ -647,7 +647,8 @@ def test_two_proxies_share_redis_and_each_others_writes(run_pgusher, cluster, re
     cluster.primary.script(SCHEMA.format(n=name))
     secret = folder / "secret"
     secret.write_text("0123456789abcdef0123456789abcdef\n")
-    secret.chmod(0o644)
+    secret.chmod(0o600)
+    give_away(secret)
     make = lambda: run_pgusher({"app": cluster.primary.connstr}, cache="redis", redis_url=redis.url,
                                monitor_user="postgres", redis_timeout="200ms", cache_secret_file=secret,
                                sections={"cache:x": {"tables": name, "ttl": "1h"}})

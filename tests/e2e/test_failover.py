@@ -1,6 +1,7 @@
 """The primary dies and a replica is promoted: writes wait, then go to the new one; nothing runs twice."""
 
 import threading
+import time
 
 import psycopg
 import pytest
@@ -40,8 +41,10 @@ def test_writes_follow_a_promoted_replica(run_pgusher, pair, name):
                 acked.append(n)
             except psycopg.Error as e:
                 failures.append(e)
+                time.sleep(0.1)  # as an application would, before it connects again
+                conn.close()
                 try:
-                    conn = p.connect() if conn.closed or conn.broken else conn
+                    conn = p.connect()
                 except psycopg.Error as again:
                     failures.append(again)
 
@@ -59,7 +62,7 @@ def test_writes_follow_a_promoted_replica(run_pgusher, pair, name):
     stored = [v for v, in replica.execute(f"SELECT v FROM {name} ORDER BY v")]
     assert len(stored) == len(set(stored)), "a statement ran twice"
     assert set(acked[before + 1:]) <= set(stored)
-    assert len(failures) < 10, failures[:3]
+    assert len(failures) < 20, failures[:3]
 
 
 @pytest.mark.seconds(120)
@@ -72,6 +75,13 @@ def test_a_write_waits_for_the_new_primary(run_pgusher, pair, name):
     wait_for("the roles to be known", lambda: len(p.console("SHOW NODES")) == 2)
     c.execute(f"INSERT INTO {name} VALUES (0)")
     pair.catch_up()
+
+    def read_by_the_replica():
+        mark = pair.replicas[0].mark()
+        c.execute(f"SELECT count(*) FROM {name}")
+        return pair.replicas[0].ran(name, mark)
+
+    wait_for("the replica to have the write, and us to know", read_by_the_replica)
     pair.primary.stop()
     result = []
 

@@ -144,14 +144,14 @@ BAD = {
     "bad size": ("cache_memory = much\n", ["cache_memory", "much"]),
     "unknown section": ("[nonsense]\na = 1\n", ["nonsense"]),
     "unknown database parameter": ("[databases]\nx = host=a colour=blue\n", ["colour"]),
-    "database with unclosed quote": ("[databases]\nx = host='a\n", ["x"]),
+    "database with unclosed quote": ("[databases]\nx = host='a\n", ["quote"]),
     "bad port": ("[databases]\nx = host=a port=99999999\n", ["port"]),
     "unknown user parameter": ("[users]\napp = colour=blue\n", ["colour"]),
     "rule without tables": ("[cache:x]\nttl = 1s\n", ["tables"]),
     "unknown rule key": ("[cache:x]\ntables = a\ncolour = blue\n", ["colour"]),
     "bad rule mode": ("[cache:x]\ntables = a\nmode = wild\n", ["mode", "wild"]),
     "unknown source": ("[settings]\napp.x = %{nonsense}\n", ["nonsense"]),
-    "unclosed source": ("[settings]\napp.x = %{user\n", ["app.x"]),
+    "unclosed source": ("[settings]\napp.x = %{user\n", ["}"]),
     "a line that is none": ("just words\n", []),
 }
 

@@ -93,7 +93,7 @@ def test_a_wrong_password_stored_here_is_reported_by_the_servers_words(run_pgush
 
 def test_a_changed_auth_file_counts_after_reload(run_pgusher, cluster, secrets):
     p = run_pgusher({"app": cluster.primary.connstr}, auth_type="scram-sha-256",
-                    users={"scram_user": "SCRAM-SHA-256$4096:AAAA$AAAA:AAAA", "boss": "boss secret"})
+                    users={"scram_user": secrets["scram_other"], "boss": "boss secret"})
     with pytest.raises(psycopg.OperationalError):
         p.connect(user="scram_user", password="scram secret")
     p.users["scram_user"] = secrets["scram_user"]

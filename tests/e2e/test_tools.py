@@ -35,11 +35,12 @@ def test_psql_talks_to_the_console(proxy):
 @pytest.mark.parametrize("protocol", ["simple", "extended", "prepared"])
 @pytest.mark.tsan
 def test_pgbench_runs_clean(proxy, cluster, protocol):
+    """A thread per client: pgbench prepares synchronously, and must not hold up a client that holds a server."""
     if not cluster.primary.execute("SELECT 1 FROM pg_class WHERE relname = 'pgbench_accounts'"):
         run(BIN / "pgbench", "-i", "-q", "-s", "1", f"host=127.0.0.1 port={cluster.primary.port} user=app dbname=app")
-    out = run(BIN / "pgbench", "-n", "-M", protocol, "-c", "20", "-j", "2", "-t", "30", proxy.url())
+    out = run(BIN / "pgbench", "-n", "-M", protocol, "-c", "20", "-j", "20", "-t", "30", proxy.url())
     assert "number of failed transactions: 0" in out.stdout
-    run(BIN / "pgbench", "-n", "-M", protocol, "-S", "-c", "20", "-j", "2", "-t", "100", proxy.url())
+    run(BIN / "pgbench", "-n", "-M", protocol, "-S", "-c", "20", "-j", "20", "-t", "100", proxy.url())
     total = cluster.primary.execute("SELECT sum(bbalance), (SELECT sum(tbalance) FROM pgbench_tellers), "
                                     "(SELECT sum(abalance) FROM pgbench_accounts) FROM pgbench_branches")[0]
     assert total[0] == total[1] == total[2]

@@ -132,6 +132,8 @@ class Session(wire.Stream):
             self.send(wire.CLOSE_COMPLETE)
         elif m.kind == "S":
             self.send(wire.ready(self.status))
+        elif m.kind == "F":
+            self.send(wire.message("V", struct.pack("!i", -1)), wire.ready(self.status))
         elif m.kind == "X":
             raise wire.Gone("Terminate")
         elif m.kind not in "Hdcf":

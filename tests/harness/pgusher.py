@@ -116,6 +116,7 @@ class Pgusher:
         more.setdefault("connect_timeout", 5)
         more.setdefault("host", "127.0.0.1")
         more.setdefault("prepare_threshold", None)
+        self.opened = [c for c in self.opened if not getattr(c, "closed", False)]
         c = psycopg.connect(port=self.port, dbname=dbname, user=user, autocommit=autocommit, **more)
         self.opened.append(c)
         return c
@@ -157,7 +158,7 @@ class Pgusher:
         except TimeoutError as e:
             raise AssertionError(f"signal {how} did not end it; its log:\n{tail(process.log())}") from e
         unsound = UNSOUND.search(process.log())
-        assert not unsound, f"unsound:\n{process.log()[max(0, unsound.start() - 200):][:6000]}"
+        assert not unsound, f"unsound:\n{excerpt(process.log(), unsound.start())}"
         if is_pgbouncer():
             return  # 1.18 ends with 1 on SIGTERM
         assert status == 0, f"exit status {status}; its log:\n{tail(process.log())}"
@@ -166,6 +167,12 @@ class Pgusher:
         if self.process is not None:
             self.process.kill()
             self.process = None
+
+
+def excerpt(log, at):
+    """A sanitizer's report without the map of the bytes around."""
+    report = log[log.rfind("\n", 0, at) + 1:].partition("Shadow bytes around")[0]
+    return "\n".join(l for l in report.splitlines()[:60] if l.strip())
 
 
 def tail(text, lines=40):

@@ -15,10 +15,10 @@ SERVER_USER = "postgres"  # PostgreSQL and PgBouncer refuse to run as root
 
 
 def as_user(argv):
-    """The command line that runs argv without root's rights."""
+    """The command line that runs argv without root's rights, and ends it when we are killed."""
     if os.geteuid() != 0:
         return list(argv)
-    return ["setpriv", f"--reuid={SERVER_USER}", f"--regid={SERVER_USER}", "--init-groups", *argv]
+    return ["setpriv", f"--reuid={SERVER_USER}", f"--regid={SERVER_USER}", "--init-groups", "--pdeathsig=KILL", *argv]
 
 
 def give_away(path):

@@ -46,7 +46,7 @@ def initial(text, mechanism="SCRAM-SHA-256"):
 def refused(c, *sqlstates):
     e = c.expect_closed()[-1]
     assert e.kind == "E" and e.fields()["S"] == "FATAL", e
-    assert e.sqlstate in (sqlstates or ("28P01", "28000", "08P01")), e.fields()
+    assert e.sqlstate in (sqlstates or ("28P01", "28000", "08P01", "0A000")), e.fields()
     return e
 
 

@@ -23,7 +23,10 @@ static void open_note(struct letter *l)
     buf_put_u8(&order, (uint8_t)container_of(l, struct note, letter)->mark);
 }
 
-#define NOTE(mark) {{.open = open_note}, (mark)}
+#define NOTE(mark)                                                                                 \
+    {                                                                                              \
+        {.open = open_note}, (mark)                                                                \
+    }
 
 static void turn(void)
 {
@@ -130,7 +133,7 @@ TEST(what_a_timer_defers_does_not_wait_for_the_next_event)
 
 TEST(what_is_left_is_opened_before_the_loop_ends)
 {
-    struct loop other;
+    struct loop other = {0};
     struct note a = NOTE('a'), b = NOTE('b');
     loop_init(&other);
     loop_post(&other, &a.letter);

@@ -204,7 +204,7 @@ TEST(what_the_socket_does_not_take_follows_in_order_as_it_drains)
     uint8_t *sent = mem_try(ALL), *heard = mem_try(ALL);
     for (size_t i = 0; i < ALL; i++) { sent[i] = (uint8_t)(i * 7 >> 2); }
     for (size_t i = 0; i < RUNS; i++) {
-        stream_put(&stream, bytes_of(sent + i * RUN, 10));               /* gathered */
+        stream_put(&stream, bytes_of(sent + i * RUN, 10));            /* gathered */
         stream_put(&stream, bytes_of(sent + i * RUN + 10, RUN - 10)); /* at once */
     }
     CHECK(stream.blocked && stream_unwritten(&stream) > 0);

@@ -1,0 +1,223 @@
+/* Which statements a server has under its own names, and what it is sent to get them. */
+#include "unit.h"
+
+#include "small.h"
+
+static struct server *server;
+static const struct prepared *a, *b, *c;
+
+static int start(void **state)
+{
+    (void)state;
+    static const uint8_t int4[] = {0, 0, 0, 23};
+    server = server_small(2);
+    a = prepared_intern(BYTES("select a"), NULL, 0);
+    b = prepared_intern(BYTES("select $1"), int4, 1);
+    c = prepared_intern(BYTES("select c"), NULL, 0);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    server_free(&server);
+    prepared_unref(&a);
+    prepared_unref(&b);
+    prepared_unref(&c);
+    return 0;
+}
+
+static void put_parse(struct buf *to, const struct prepared *p)
+{
+    char name[PREPARED_NAME];
+    prepared_name(p, name);
+    size_t types = (size_t)p->types_count * 4;
+    buf_put_u8(to, 'P');
+    buf_put_u32(to, (uint32_t)(4 + strlen(name) + 1 + p->text.len + 1 + 2 + types));
+    buf_put_str(to, name);
+    buf_put_bytes(to, p->text);
+    buf_put_u8(to, 0);
+    buf_put_u16(to, p->types_count);
+    buf_put(to, p->types, types);
+}
+
+static void put_close(struct buf *to, const struct prepared *p)
+{
+    char name[PREPARED_NAME];
+    prepared_name(p, name);
+    buf_put_u8(to, 'C');
+    buf_put_u32(to, (uint32_t)(4 + 1 + strlen(name) + 1));
+    buf_put_u8(to, 'S');
+    buf_put_str(to, name);
+}
+
+/* What was sent since the last look; NULL for nothing of that kind. */
+static void check_sent(const struct prepared *closed, const struct prepared *parsed)
+{
+    struct buf want = {0};
+    if (closed != NULL) { put_close(&want, closed); }
+    if (parsed != NULL) { put_parse(&want, parsed); }
+    CHECK(bytes_equal(buf_view(&server->stream.out), buf_view(&want)));
+    buf_done(&want);
+    buf_clear(&server->stream.out);
+}
+
+static void check_owed(enum expect_kind kind, enum expect_owner owner, const struct prepared *p,
+                       const char *name)
+{
+    struct expect e = expects_pop(&server->expects);
+    CHECK(e.kind == kind && e.owner == owner && e.prepared == p);
+    if (name == NULL) {
+        CHECK(e.name == NULL);
+    } else {
+        CHECK_STR(e.name, name);
+    }
+    expect_done(&e);
+}
+
+TEST(a_statement_that_is_needed_is_parsed_once_and_its_answer_swallowed)
+{
+    CHECK(!server_has(server, b));
+    server_need(server, b);
+    CHECK(server_has(server, b));
+    check_sent(NULL, b);
+    check_owed(EXPECT_PARSE, OWNER_NOBODY, b, NULL);
+    server_need(server, b);
+    check_sent(NULL, NULL);
+    CHECK(server->expects.count == 0);
+}
+
+TEST(the_client_s_own_parse_is_answered_to_the_client)
+{
+    server_parse(server, a, "mine");
+    CHECK(server_has(server, a));
+    check_sent(NULL, a);
+    check_owed(EXPECT_PARSE, OWNER_CLIENT, a, "mine");
+}
+
+TEST(the_statement_longest_unused_is_closed_for_a_new_one)
+{
+    server_need(server, a);
+    server_need(server, b);
+    expects_clear(&server->expects);
+    buf_clear(&server->stream.out);
+    server_need(server, a); /* a is used again: b is the oldest now */
+    server_need(server, c);
+    check_sent(b, c);
+    check_owed(EXPECT_CLOSE, OWNER_NOBODY, b, NULL);
+    check_owed(EXPECT_PARSE, OWNER_NOBODY, c, NULL);
+    CHECK(server_has(server, a) && !server_has(server, b) && server_has(server, c));
+    CHECK(server->statements_count == 2);
+}
+
+TEST(a_closed_statement_is_parsed_anew)
+{
+    server_need(server, a);
+    server_need(server, b);
+    server_need(server, c);
+    expects_clear(&server->expects);
+    buf_clear(&server->stream.out);
+    server_need(server, a);
+    check_sent(b, a);
+}
+
+TEST(the_client_s_parse_closes_the_oldest_too)
+{
+    server_need(server, a);
+    server_need(server, b);
+    expects_clear(&server->expects);
+    buf_clear(&server->stream.out);
+    server_parse(server, c, "mine");
+    check_sent(a, c);
+    check_owed(EXPECT_CLOSE, OWNER_NOBODY, a, NULL);
+    check_owed(EXPECT_PARSE, OWNER_CLIENT, c, "mine");
+}
+
+TEST(a_confirmed_parse_stays)
+{
+    server_need(server, a);
+    server_parsed(server, a, true);
+    CHECK(server_has(server, a));
+}
+
+TEST(a_skipped_parse_is_sent_again_when_it_is_needed)
+{
+    server_need(server, a);
+    server_need(server, b);
+    expects_clear(&server->expects);
+    buf_clear(&server->stream.out);
+    server_parsed(server, b, false);
+    CHECK(server_has(server, a) && !server_has(server, b));
+    CHECK(server->statements_count == 1);
+    server_need(server, b);
+    check_sent(NULL, b);
+}
+
+TEST(the_fate_of_a_statement_that_is_gone_already_is_of_no_interest)
+{
+    server_parsed(server, a, false);
+    server_need(server, a);
+    server_forget_statements(server);
+    server_parsed(server, a, false);
+    CHECK(server->statements_count == 0);
+}
+
+TEST(discard_all_forgets_the_unnamed_statement_as_well)
+{
+    server_need(server, a);
+    server_need(server, b);
+    server->unnamed = prepared_ref(c);
+    expects_clear(&server->expects);
+    buf_clear(&server->stream.out);
+    server_forget_statements(server);
+    CHECK(!server_has(server, a) && !server_has(server, b) && server->unnamed == NULL);
+    CHECK(server->statements_count == 0);
+    server_need(server, a);
+    check_sent(NULL, a);
+}
+
+TEST(many_statements_never_exceed_the_limit)
+{
+    for (unsigned i = 0; i < 300; i++) {
+        struct buf text = {0};
+        buf_printf(&text, "select %u", i % 70);
+        const struct prepared *p = prepared_intern(buf_view(&text), NULL, 0);
+        server_need(server, p);
+        CHECK(server_has(server, p));
+        CHECK(server->statements_count <= 2);
+        prepared_unref(&p);
+        buf_done(&text);
+    }
+}
+
+TEST(a_statement_lives_on_a_server_when_every_client_has_forgotten_it)
+{
+    const struct prepared *p = prepared_intern(BYTES("select d"), NULL, 0);
+    server_need(server, p);
+    expects_clear(&server->expects);
+    const struct prepared *held = p;
+    prepared_unref(&p);
+    p = prepared_intern(BYTES("select d"), NULL, 0); /* the next client finds the same one */
+    CHECK(p == held && server_has(server, p));
+    prepared_unref(&p);
+}
+
+#define EACH(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        EACH(a_statement_that_is_needed_is_parsed_once_and_its_answer_swallowed),
+        EACH(the_client_s_own_parse_is_answered_to_the_client),
+        EACH(the_statement_longest_unused_is_closed_for_a_new_one),
+        EACH(a_closed_statement_is_parsed_anew),
+        EACH(the_client_s_parse_closes_the_oldest_too),
+        EACH(a_confirmed_parse_stays),
+        EACH(a_skipped_parse_is_sent_again_when_it_is_needed),
+        EACH(the_fate_of_a_statement_that_is_gone_already_is_of_no_interest),
+        EACH(discard_all_forgets_the_unnamed_statement_as_well),
+        EACH(many_statements_never_exceed_the_limit),
+        EACH(a_statement_lives_on_a_server_when_every_client_has_forgotten_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
