@@ -219,7 +219,8 @@ static struct database *make_database(struct registry *r, const struct database_
         db->cache = CACHE_OFF;
     }
     /* Until the first round of probes is over, no node is taken for the primary. */
-    atomic_store(&db->topology->settling, database_is_monitored(db, r->userlist));
+    db->monitored = database_is_monitored(db, r->userlist);
+    atomic_store(&db->topology->settling, db->monitored);
     lock_init(&db->catalog_lock, RANK_LEAF);
     dlist_init(&db->accounts);
     dlist_push_back(&r->databases, &db->node);

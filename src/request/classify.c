@@ -106,6 +106,9 @@ static enum err add_text(struct request *r, struct known *k, struct bytes text,
     struct memo_entry *e = memo_find(k->memo, text);
     const struct statement *s = e->statement;
     const struct judgement *j = judge(k, e);
+    /* Where nobody reads the catalog, functions are taken for harmless: else every one would pin.
+     */
+    bool taints = j->taints && (k->catalog != NULL || r->client->account->database->monitored);
     f->count++;
     if (f->count == 1) {
         f->only = statement_ref(e->statement);
@@ -114,7 +117,7 @@ static enum err add_text(struct request *r, struct known *k, struct bytes text,
         statement_unref(&f->only);
     }
     f->flags |= s->flags;
-    f->pins |= s->pins | (j->taints ? PIN_UNKNOWN : 0);
+    f->pins |= s->pins | (taints ? PIN_UNKNOWN : 0);
     f->replica = f->replica && j->replica;
     f->fusible = f->fusible && (s->flags & STMT_FUSIBLE) != 0;
     f->sets = f->sets || s->kind == STMT_SET || s->kind == STMT_RESET;

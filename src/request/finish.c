@@ -97,6 +97,9 @@ void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_ba
     } else if (r->partly) {
         pin(r);
     }
+    if (failed && r->resets != 0 && r->server != NULL) {
+        r->server->sure = false; /* DISCARD ALL may have been done before the error */
+    }
     if (failed && (r->resets & RESET_STATEMENTS) != 0 && r->server != NULL) {
         r->server->close_needed = true; /* which of them it has is not known any more */
     }

@@ -268,7 +268,8 @@ static bool is_idle(const struct request *r)
 static bool must_be_alone(const struct request *r)
 {
     bool copying = r->server != NULL && r->server->copy_in;
-    return r->filling || r->bumping || r->retelling || r->dates || (r->resets != 0 && !copying && !r->batch_open);
+    return r->filling || r->bumping || r->retelling || r->dates ||
+           (r->resets != 0 && !copying && !r->batch_open);
 }
 
 /* Returns what was used of the input. c may be closed on return: look at its state. */

@@ -17,8 +17,9 @@ static bool must_wait_for_answers(const struct request *r)
     const struct server *s = r->server;
     if (s->expects.count == 0 || r->batch_open) { return false; }
     const struct statement *st = r->facts.only;
-    bool changes = r->facts.pins != 0 || r->chains || (r->facts.flags & STMT_RESETS_ALL) != 0 || st == NULL ||
-                   st->kind == STMT_SET || st->kind == STMT_RESET || st->kind == STMT_DEALLOCATE;
+    bool changes = r->facts.pins != 0 || r->chains || (r->facts.flags & STMT_RESETS_ALL) != 0 ||
+                   st == NULL || st->kind == STMT_SET || st->kind == STMT_RESET ||
+                   st->kind == STMT_DEALLOCATE;
     bool unsettled = s->have != s->now || !s->sure;
     return unsettled || changes || r->pins != 0 || r->writes_count > JUDGE_DEPS / 2 ||
            r->settings_sent || s->now != r->want || r->client->begin != NULL;

@@ -35,6 +35,8 @@ SETTINGS = {
     "idle_in_transaction_session_timeout": ["50s", "0"],
 }
 NAMES = list(SETTINGS)
+# What the guard of [settings] refuses where PostgreSQL would not.
+GUARDED = re.compile(r"DO \$\$|SELEC 1|diff_set|diff_fail|CALL|set_config\(\$1|PREPARE|EXECUTE|ZONE|AUTHORIZATION")
 RESETS = re.compile(r"RESET|DEFAULT|ZONE LOCAL|DISCARD")
 CUSTOM = ("app.x", "app.y")
 BAD_SETS = ["SET work_mem = 'plenty'", "SET nosuch_setting = 1", "SET DateStyle = 'Martian'",
@@ -214,7 +216,10 @@ class Generator:
 
     def any_sql(self):
         kinds = [self.set_sql, self.look_sql, self.tx_sql, self.data_sql, self.state_sql, self.prepare_sql]
-        return self.r.choices(kinds, [24, 22, 16, 16, 5, 4])[0]()
+        while True:
+            sql = self.r.choices(kinds, [24, 22, 16, 16, 5, 4])[0]()
+            if not (self.identity and GUARDED.search(sql)):
+                return sql
 
     # ---- messages
 
@@ -243,6 +248,8 @@ class Generator:
         out = []
         if roll < 0.45 or not self.known:
             text, kinds = self.r.choice(READY if self.chance(0.6) else TEXTS)
+            while self.identity and GUARDED.search(text):
+                text, kinds = self.r.choice(TEXTS)
             name = self.r.choice(PREPARED_NAMES if self.chance(0.5) else [""])
             types = (25,) * len(kinds) if self.chance(0.1) else ()
             out.append(("P", name, text, types))

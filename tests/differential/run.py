@@ -106,6 +106,8 @@ class Arena:
             a = d.stream[i] if i < len(d.stream) else ("nothing", b"")
             b = p.stream[i] if i < len(p.stream) else ("nothing", b"")
             if a != b:
+                if self.identity and b[0] == "E" and "Settings of [settings]" in str(b):
+                    break  # refused by design
                 return i, d, p, f"message {i}: {a} directly, {b} through pgusher"
         return (len(d.stream), d, p, complaint) if complaint else None
 

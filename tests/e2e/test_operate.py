@@ -30,6 +30,20 @@ def test_each_stop_signal_ends_an_idle_proxy_with_status_0(proxy, how):
     assert proxy.process.wait(10) == 0
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP], ids=lambda s: s.name)
+def test_a_signal_counts_from_the_first_accepted_connection(run_pgusher, cluster, how):
+    """Who finds the port open may signal: the handlers must be there before it is."""
+    for _ in range(5):
+        p = run_pgusher({"app": cluster.primary.connstr}, start=False)
+        p.start(wait=False)
+        p.process.await_port(p.port)
+        p.signal(how)
+        if how == signal.SIGHUP:
+            assert p.connect().execute("SELECT 1").fetchone() == (1,)
+        else:
+            assert p.process.wait(10) == 0
+
+
 def test_sigterm_lets_clients_finish(proxy):
     c = proxy.connect()
     c.execute("SELECT 1")

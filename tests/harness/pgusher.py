@@ -11,7 +11,7 @@ from signal import SIGCONT, SIGTERM
 import psycopg
 
 from .fake_client import FakeClient
-from .process import Process, free_port, give_away
+from .process import Process, free_port, give_away, wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -103,6 +103,8 @@ class Pgusher:
         self.process = Process([binary(), self.path], self.log_path, env=self.env)
         if wait:
             self.process.await_port(self.port)
+            if not is_pgbouncer():
+                wait_for("the start to be over", lambda: "event=started" in self.log() or not self.process.alive())
 
     @property
     def pid(self):

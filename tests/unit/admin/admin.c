@@ -33,6 +33,7 @@ static struct registry *registry;
 static struct shared *shared;
 static struct config *config;
 static struct userlist *users;
+
 static struct office *offices[2];
 static struct client *client; /* on the second worker */
 static int peer;
@@ -135,6 +136,7 @@ static int enter(void **state)
     client->state = CLIENT_READY;
     client->status = 'I';
     client->admin = true;
+    client->console_user = mem_strdup("root");
     client->id = 4711;
     client->address = mem_strdup("10.1.2.3");
     client->startup = varset_ref(varset_empty());
@@ -272,7 +274,7 @@ TEST(databases_tells_lines_with_the_options_values)
 TEST(clients_are_told_from_the_worker_that_has_them)
 {
     const char *c = ask("SHOW CLIENTS");
-    CHECK(has(c, "T21\nC|pgbouncer|pgbouncer|none|idle|"));
+    CHECK(has(c, "T21\nC|root|pgbouncer|none|idle|"));
     CHECK(has(c, "|4711\n=SHOW\nZ\n"));
     CHECK_STR(ask("SHOW SERVERS"), "T21\n=SHOW\nZ\n");
     CHECK_STR(ask("SHOW WORKERS"), "T5\n0|0|0|0|0\n1|1|0|0|0\n=SHOW\nZ\n");
