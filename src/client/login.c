@@ -25,6 +25,7 @@ struct login {
     struct verify *verify;
     char *user, *database, *application_name;
     const struct varset *given; /* startup parameters and options */
+    unsigned refusals;          /* of encryption */
     bool negotiate;
     struct welcome *welcome;
 };
@@ -415,7 +416,12 @@ static bool take_packet(struct client *c, struct bytes in, size_t *used)
         *used += s.size;
         switch (s.kind) {
         case STARTUP_SSL:
-        case STARTUP_GSSENC: /* neither here: go on in clear text */
+        case STARTUP_GSSENC:          /* neither here: go on in clear text */
+            if (l->refusals++ >= 2) { /* each kind once */
+                (void)fault_set(&why, E_PROTOCOL, "encryption was refused already");
+                client_fail(c, &why);
+                return false;
+            }
             buf_put_u8(&c->stream.out, 'N');
             stream_flush(&c->stream);
             return true;

@@ -113,7 +113,6 @@ static const enum option_id waiting[] = {
     OPTION_suspend_timeout,
     OPTION_user,
     OPTION_unix_socket_group,
-    OPTION_max_packet_size,
     OPTION_tcp_defer_accept,
     OPTION_tcp_socket_buffer,
     OPTION_tcp_keepcnt,

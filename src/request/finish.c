@@ -137,6 +137,7 @@ void finish_lost(struct request *r, const struct fault *why)
     const struct log_who who = client_who(c);
     bool in_transaction = c->status != 'I';
     bool pinned = c->pins != 0;
+    bool cut_short = r->server != NULL && r->server->left > 0 && !r->row_drops;
     log_warn(&who, "event=server_lost reason=\"%s\" in_transaction=%d", why->text, in_transaction);
     store_finish(r, false);
     if (r->server != NULL) { pool_discard(&r->server, "server conn crashed?"); }
@@ -146,6 +147,10 @@ void finish_lost(struct request *r, const struct fault *why)
         r->bumping = false;
     }
     r->on_replica = false;
+    if (cut_short) { /* the client waits for the rest of a message that will not come */
+        client_close(c, why->text);
+        return;
+    }
     if (pinned) { /* the state it relied on is gone with the server */
         client_fail(c, why);
         return;
@@ -184,6 +189,10 @@ void finish_abandon(struct client *c)
         if (r->bumping) { cache_bump_forget(r->desk->cache, &r->bump); }
         r->server = NULL;
         if ((pins & UNDOABLE) != 0) { s->close_needed = true; }
+        if (r->batch_open && !s->copy_in && !s->torn) { /* ends the implicit transaction */
+            compose_bare(&s->stream.out, 'S');
+            expects_push(&s->expects, EXPECT_SYNC, OWNER_NOBODY, NULL);
+        }
         pool_recover(&s, s->expects.count > 0, pins != 0);
     }
     c->request = NULL;

@@ -237,6 +237,11 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
     struct bytes body = bytes_skip(message, FRAME_HEADER);
     bool mine = x == NULL || x->owner == OWNER_CLIENT;
     const char *tag;
+    if (strchr("123ACDEGHINSTVWZcdnst", type) == NULL || type == '\0') {
+        y->lost = true;
+        (void)fault_set(&y->why, E_PROTOCOL, "unexpected message of type %u from the server", type);
+        return false;
+    }
     switch (type) {
     case 'E': return take_error(y, body);
     case 'S':

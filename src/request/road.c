@@ -287,6 +287,13 @@ static size_t run(struct client *c, struct bytes in)
         struct frame f;
         enum err e = frame_peek(rest, &f);
         if (e == E_AGAIN) { break; }
+        if (e == E_OK && f.size > (size_t)c->account->database->config->o.max_packet_size_bytes) {
+            struct fault why;
+            (void)fault_set(&why, E_PROTOCOL, "message of %u bytes is over max_packet_size",
+                            f.size);
+            client_fail(c, &why);
+            return used;
+        }
         bool inside = r->step != STEP_READ;
         if (e == E_OK && !inside && f.type == 'X') {
             client_close(c, "client close request");

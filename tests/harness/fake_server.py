@@ -108,6 +108,10 @@ class Session(wire.Stream):
             self.send(*(b"".join(self.answer_text(p)) for p in parts), wire.ready(self.status))
         elif m.kind == "P":
             name, text = m.strings()[:2]
+            if name and name in self.statements:
+                self.send(wire.error("42P05", f'prepared statement "{name}" already exists'))
+                self.skip_to_sync()
+                return
             self.statements[name] = text
             self.send(wire.PARSE_COMPLETE)
         elif m.kind == "B":
