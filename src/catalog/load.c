@@ -307,6 +307,8 @@ static void connect_primary(struct catalog_loader *l, const char *host, int port
     l->side = side_open(l->timer.loop, &target, CONNECT_US, on_opened, l);
 }
 
+enum { NO_PRIMARY_MS = 50 };
+
 static void on_poll(uv_timer_t *timer)
 {
     struct catalog_loader *l = timer->data;
@@ -315,6 +317,9 @@ static void on_poll(uv_timer_t *timer)
     withdraw(l, clock_now_us());
     if (!l->source.primary(l->source.arg, &host, &port)) {
         if (l->side != NULL) { fail(l, "no primary is known"); }
+        /* Until there is one, look often: nothing is cached or split without a catalog. */
+        (void)uv_timer_start(timer, on_poll, NO_PRIMARY_MS,
+                             (uint64_t)(l->source.poll_us / US_PER_MS));
         return;
     }
     if (l->side != NULL && (l->port != port || strcmp(l->host, host) != 0)) {

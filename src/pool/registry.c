@@ -177,7 +177,8 @@ const char *database_monitor(const struct database *db, const struct userlist *u
 bool database_is_monitored(const struct database *db, const struct userlist *users)
 {
     const char *password;
-    return (db->split || db->cache != CACHE_OFF || db->topology->count > 1) &&
+    bool named = db->line->monitor_user != NULL || db->config->o.monitor_user[0] != '\0';
+    return (named || db->split || db->cache != CACHE_OFF || db->topology->count > 1) &&
            database_monitor(db, users, &password) != NULL;
 }
 
@@ -219,8 +220,7 @@ static struct database *make_database(struct registry *r, const struct database_
         db->cache = CACHE_OFF;
     }
     /* Until the first round of probes is over, no node is taken for the primary. */
-    db->monitored = database_is_monitored(db, r->userlist);
-    atomic_store(&db->topology->settling, db->monitored);
+    atomic_store(&db->topology->settling, database_is_monitored(db, r->userlist));
     lock_init(&db->catalog_lock, RANK_LEAF);
     dlist_init(&db->accounts);
     dlist_push_back(&r->databases, &db->node);

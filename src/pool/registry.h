@@ -33,8 +33,7 @@ struct database {
     struct recency *recency;
     uint32_t id; /* of this definition */
     uint32_t
-        cache_id;   /* of the database itself, the same in every pgusher: in cache version keys */
-    bool monitored; /* its catalog is loaded, or will be */
+        cache_id; /* of the database itself, the same in every pgusher: in cache version keys */
     bool split;
     enum cache_mode cache;
     enum consistency consistency;

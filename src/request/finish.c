@@ -22,6 +22,7 @@ static void end_transaction(struct request *r, bool committed)
     struct client *c = r->client;
     struct stats *st = &c->account->stats;
     settle_settings(c, committed);
+    savepoints_clear(c);
     stats_add(&st->xacts, 1);
     stats_add(&st->xact_us, (uint64_t)(loop_now(c->front->loop) - r->attached_us));
     r->bumped = false;
@@ -138,6 +139,9 @@ void finish_lost(struct request *r, const struct fault *why)
     bool in_transaction = c->status != 'I';
     bool pinned = c->pins != 0;
     bool cut_short = r->server != NULL && r->server->left > 0 && !r->row_drops;
+    /* While nothing is asked, nothing may be said: the next statement is told. */
+    bool owed = r->batch_open || r->left > 0 || r->waiting || r->step != STEP_READ ||
+                (r->server != NULL && r->server->expects.count > 0);
     log_warn(&who, "event=server_lost reason=\"%s\" in_transaction=%d", why->text, in_transaction);
     store_finish(r, false);
     if (r->server != NULL) { pool_discard(&r->server, "server conn crashed?"); }
@@ -156,6 +160,10 @@ void finish_lost(struct request *r, const struct fault *why)
         return;
     }
     end_transaction(r, false);
+    if (!owed) {
+        c->lost = c->lost_untold = in_transaction;
+        return;
+    }
     bool batch = r->batch_open || r->left > 0;
     compose_fault(&c->stream.out, "ERROR", why);
     c->lost = in_transaction;
@@ -175,6 +183,7 @@ void finish_lost(struct request *r, const struct fault *why)
 void finish_abandon(struct client *c)
 {
     struct request *r = c->request;
+    savepoints_clear(c);
     if (r == NULL) { return; }
     request_unwait(r);
     pool_leave(&r->ticket);

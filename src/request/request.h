@@ -184,6 +184,10 @@ void relay_fakes(struct request *r);
 bool virtual_answer(struct request *r);
 void virtual_complete(struct request *r, const char *tag, uint8_t status);
 
+/* ---- savepoints.c */
+void savepoints_note(struct client *c, const struct statement *s);
+void savepoints_clear(struct client *c);
+
 /* ---- store.c */
 void store_capture(struct request *r, uint8_t type, struct bytes run);
 void store_finish(struct request *r, bool complete);

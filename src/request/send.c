@@ -343,7 +343,12 @@ static void expect_effects(struct request *r)
     if (s != NULL && (s->kind == STMT_SET || s->kind == STMT_RESET) && !carry_setting(r, s)) {
         r->pins |= PIN_SETTING;
     }
-    if ((f->flags & STMT_ROLLS_BACK_TO) != 0 && c->in_tx != c->wanted) { r->pins |= PIN_SETTING; }
+    if (s != NULL &&
+        (s->kind == STMT_SAVEPOINT || s->kind == STMT_ROLLBACK_TO || s->kind == STMT_RELEASE)) {
+        savepoints_note(c, s);
+    } else if ((f->flags & STMT_ROLLS_BACK_TO) != 0 && c->in_tx != c->wanted) {
+        r->pins |= PIN_SETTING; /* in a text of several */
+    }
 }
 
 /* ---- the step -------------------------------------------------------------------------------- */

@@ -73,9 +73,10 @@ static bool end(struct request *r, const struct statement *s)
     struct client *c = r->client;
     bool commit = s->kind == STMT_COMMIT;
     if ((c->begin == NULL && !c->lost) || (s->flags & STMT_CHAIN) != 0) { return false; }
+    if (commit && c->lost_untold) { return false; }
     virtual_complete(r, commit && !c->lost ? "COMMIT" : "ROLLBACK", 'I');
     drop_begin(c);
-    c->lost = false;
+    c->lost = c->lost_untold = false;
     return true;
 }
 
@@ -120,6 +121,13 @@ bool virtual_answer(struct request *r)
     }
     if (!c->lost) { return false; }
     struct fault why;
+    if (c->lost_untold) {
+        c->lost_untold = false;
+        (void)fault_state(&why, E_LOST, "08006", "server closed the connection unexpectedly");
+        fault_hint(&why, "The transaction is lost; end it with ROLLBACK.");
+        (void)request_fail(r, &why);
+        return true;
+    }
     (void)fault_state(
         &why, E_LOST, "25P02",
         "current transaction is aborted, commands ignored until end of transaction block");

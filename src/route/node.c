@@ -65,6 +65,7 @@ const char *node_role_name(int role)
 /* Nothing probes: a node is out of the running for a while after it failed or refused a write. */
 static bool worth_trying(const struct node *n)
 {
+    if (atomic_load(&n->role) == NODE_REPLICA && atomic_load(&n->probed_us) != 0) { return false; }
     if (atomic_load(&n->up) && atomic_load(&n->role) != NODE_REPLICA) { return true; }
     return clock_now_us() - atomic_load(&n->failed_us) >= ROUTE_RETRY_US;
 }

@@ -391,6 +391,7 @@ int control_run(struct config *cfg)
     c.config = config_ref(cfg);
     int status = 1;
 
+    watch_signals(&c); /* who finds the port open may signal */
     enum err e = listen_all(&cfg->o, &listeners, &why);
     if (e == E_OK) { e = cache_open(cfg, &c.cache, &why); }
     if (e == E_OK) { e = apply(&c, cfg, &why); }
@@ -400,7 +401,6 @@ int control_run(struct config *cfg)
     }
     bool started = e == E_OK;
     if (started) {
-        watch_signals(&c);
         log_unsupported(cfg);
         write_pidfile(cfg->o.pidfile);
         c.shared->started_us = clock_now_us();
@@ -408,11 +408,11 @@ int control_run(struct config *cfg)
         log_info(NULL, "event=started version=%s workers=%u listen=%s:%d unix=%s", PGUSHER_VERSION,
                  workers, cfg->o.listen_addr, cfg->o.listen_port, cfg->o.unix_socket_dir);
         loop_run(&c.loop);
-        for (size_t i = 0; i < sizeof c.signals / sizeof *c.signals; i++) {
-            uv_close((uv_handle_t *)c.signals[i], free_handle);
-        }
         log_info(NULL, "event=stopped");
         status = 0;
+    }
+    for (size_t i = 0; i < sizeof c.signals / sizeof *c.signals; i++) {
+        uv_close((uv_handle_t *)c.signals[i], free_handle);
     }
     monitors_free(&c.monitors);
     if (started) {

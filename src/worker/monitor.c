@@ -55,7 +55,6 @@ static void start(struct monitors *m, struct database *db, struct userlist *user
     const char *password;
     const char *user = database_monitor(db, users, &password);
     const struct options *o = &db->config->o;
-    bool decides = db->split || db->cache != CACHE_OFF;
     if (!database_is_monitored(db, users)) { return; }
     struct monitor *mon = mem_new(struct monitor);
     mon->all = m;
@@ -69,17 +68,15 @@ static void start(struct monitors *m, struct database *db, struct userlist *user
                                      .timeout_us = PROBE_TIMEOUT_US,
                                      .cfg = db->config};
     mon->health = health_start(&m->loop->uv, db->topology, &hc);
-    if (decides) {
-        const struct catalog_source source = {.primary = find_primary,
-                                              .publish = publish,
-                                              .arg = mon,
-                                              .database = db->name,
-                                              .dbname = dbname,
-                                              .user = user,
-                                              .password = password,
-                                              .poll_us = CATALOG_POLL_US};
-        mon->loader = catalog_loader_start(&m->loop->uv, &source, db->config);
-    }
+    const struct catalog_source source = {.primary = find_primary,
+                                          .publish = publish,
+                                          .arg = mon,
+                                          .database = db->name,
+                                          .dbname = dbname,
+                                          .user = user,
+                                          .password = password,
+                                          .poll_us = CATALOG_POLL_US};
+    mon->loader = catalog_loader_start(&m->loop->uv, &source, db->config);
     dlist_push_back(&m->list, &mon->node);
     m->count++;
 }

@@ -44,14 +44,17 @@ def test_a_signal_counts_from_the_first_accepted_connection(run_pgusher, cluster
             assert p.process.wait(10) == 0
 
 
-def test_sigterm_lets_clients_finish(proxy):
-    c = proxy.connect()
-    c.execute("SELECT 1")
+def test_sigterm_lets_transactions_finish(proxy):
+    idle, busy = proxy.connect(), proxy.connect(autocommit=False)
+    idle.execute("SELECT 1")
+    busy.execute("SELECT 1")
     proxy.signal(signal.SIGTERM)
     wait_for("the door to be closed", lambda: refused(proxy))
-    assert c.execute("SELECT 2").fetchone() == (2,)
+    with pytest.raises(psycopg.OperationalError):
+        idle.execute("SELECT 2")
+    assert busy.execute("SELECT 2").fetchone() == (2,)
     assert proxy.process.alive()
-    c.close()
+    busy.commit()
     assert proxy.process.wait(10) == 0
 
 

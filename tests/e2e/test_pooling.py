@@ -149,15 +149,6 @@ def test_pool_size_is_never_exceeded_under_load(run_pgusher, cluster):
     assert 1 <= peak[0] <= 3
 
 
-def test_max_db_connections_holds_over_users(run_pgusher, cluster):
-    p = run_pgusher({"app": cluster.primary.connstr + " max_db_connections=1"}, default_pool_size=5)
-    a = p.connect(user="app")
-    b = p.connect(user="other")
-    a.execute("SELECT 1")
-    assert b.execute("SELECT 1").fetchone() == (1,), "an idle server of another user must make room"
-    assert len(cluster.primary.backends()) <= 1
-
-
 def test_values_of_all_sizes_come_through(proxy):
     c = proxy.connect()
     for size in (0, 1, 100, 4090, 8192, 65535, 65536, 1_000_000):
