@@ -126,6 +126,9 @@ static enum err add_text(struct request *r, struct known *k, struct bytes text,
     f->ends = f->ends || s->kind == STMT_COMMIT || s->kind == STMT_ROLLBACK ||
               s->kind == STMT_ROLLBACK_TO ||
               (s->flags & (STMT_TRANSACTION | STMT_ROLLS_BACK_TO)) != 0;
+    unsigned hints = hint_read(text);
+    if ((hints & HINT_PRIMARY) != 0) { f->replica = false; }
+    if ((hints & HINT_NOCACHE) != 0) { f->nocache = true; }
     add_writes(f, j);
     if (r->client->account->identity == NULL) { return E_OK; }
     struct bound bound = {.bind = bind};

@@ -37,7 +37,7 @@ static bool is_eligible(const struct request *r)
 {
     const struct client *c = r->client;
     return c->account->database->cache != CACHE_OFF && c->status == 'I' && c->pins == 0 &&
-           r->server == NULL && r->facts.only != NULL &&
+           r->server == NULL && !r->facts.nocache && r->facts.only != NULL &&
            r->facts.judged.reason == JUDGE_CACHEABLE &&
            (r->unit.kind == UNIT_QUERY || (r->unit.kind == UNIT_BATCH && r->unit.plain)) &&
            (!r->unit.has_bind || !has_moment(&r->unit.bind)) &&

@@ -228,6 +228,14 @@ static bool take_ready(struct relay *y, struct bytes body, enum expect_owner own
     return true;
 }
 
+/* A server that is killed warns before it closes: a read may still be asked elsewhere. */
+static bool is_last_word(struct bytes body)
+{
+    struct error_msg m;
+    return response_read_error(body, &m) == E_OK && m.sqlstate != NULL &&
+           strncmp(m.sqlstate, "57P0", 4) == 0;
+}
+
 /* A whole message. true: it goes to the client. */
 static bool take_message(struct relay *y, uint8_t type, struct bytes message)
 {
@@ -249,6 +257,9 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
            changed comes with the client's answer; it knows those values since its login. */
         return server_keep_param(s, body) && is_told(y, body, mine);
     case 'N':
+        if (is_last_word(body)) { return false; }
+        r->broken = r->broken || (r->filling && mine);
+        return mine;
     case 'A': r->broken = r->broken || (r->filling && mine); return mine || type == 'A';
     case 'C':
         if (response_read_complete(body, &tag) == E_OK) { server_saw_tag(s, tag); }

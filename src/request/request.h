@@ -75,6 +75,7 @@ struct facts {
     bool fusible;            /* all may follow unsynced messages */
     bool sets;               /* one is SET or RESET */
     bool discards;           /* one drops all prepared statements */
+    bool nocache;            /* a hint says so */
     bool ends;               /* one of them ends a transaction or a part of it */
     bool writes_all;
     unsigned writes_count;
@@ -183,6 +184,10 @@ void relay_fakes(struct request *r);
 /* Answers BEGIN, COMMIT, ROLLBACK, DEALLOCATE where no server is needed; false: go on. */
 bool virtual_answer(struct request *r);
 void virtual_complete(struct request *r, const char *tag, uint8_t status);
+
+/* ---- hint.c */
+enum { HINT_PRIMARY = 1, HINT_NOCACHE = 2 };
+unsigned hint_read(struct bytes text);
 
 /* ---- savepoints.c */
 void savepoints_note(struct client *c, const struct statement *s);

@@ -416,7 +416,7 @@ def test_a_search_path_of_ones_own_asks_other_tables(cached):
                  f"GRANT ALL ON SCHEMA {name}_s TO app; GRANT ALL ON {name}_s.{name} TO app")
     a, b = cached.client(), cached.client()
     sql = f"SELECT count(*) FROM {name}"
-    cached.becomes_cached(a, sql)
+    assert a.simple(sql).value() == "10"  # the bare name stands for two tables now: never cached
     b.simple(f"SET search_path = {name}_s")
     assert b.simple(sql).value() == "0"
     assert a.simple(sql).value() == "10"
@@ -507,7 +507,7 @@ def test_a_stampede_asks_once(cached):
 
     count, values = cached.asked(all_at_once, "generate_series(1, 300000)")
     assert values == ["3000000"] * 12
-    assert count <= 2
+    assert count <= 4, "each worker asks once"
 
 
 # ---- row-level security

@@ -106,9 +106,13 @@ def test_set_config_is_followed(two_servers, local):
     assert show(a, "work_mem") == (default if local else "9MB")
 
 
-def test_set_config_inside_a_function_does_not_leak(two_servers, cluster, name):
+def test_set_config_inside_a_function_does_not_leak(run_pgusher, cluster, name):
+    """What functions do is known from the catalog: that takes a monitor_user."""
     cluster.primary.execute(f"""CREATE FUNCTION {name}() RETURNS text LANGUAGE sql AS
         $$ SELECT set_config('work_mem', '13MB', false) $$""")
+    two_servers = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=2, query_wait_timeout=5,
+                              monitor_user="postgres")
+    wait_for("the catalog", lambda: "state=loaded" in two_servers.log())
     a, b = two_servers.connect(), two_servers.connect()
     default = show(b, "work_mem")
     a.execute(f"SELECT {name}()")

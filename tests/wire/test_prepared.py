@@ -159,8 +159,7 @@ def test_a_statement_refused_on_a_later_server_fails_its_batch_only(run_pgusher,
     while "dropped" not in (m := s2.until_kind("P")).strings()[1]:
         s2.answer(m)  # the session's settings come first
     s2.send(wire.error("42P01", 'relation "dropped" does not exist'))
-    s2.until_kind("S")
-    s2.send(wire.ready())
+    s2.skip_to_sync()
     answer = a.until_ready()
     assert answer.kinds == "EZ" and answer.sqlstate == "42P01", answer
     s2.serve_on()
