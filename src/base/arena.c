@@ -16,6 +16,7 @@ struct arena_block {
 void *arena_alloc(struct arena *a, size_t size)
 {
     if (size > SIZE_MAX / 2) { abort(); }
+    if (size == 0) { size = 1; } /* a place of its own, never NULL */
     size = (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
     if (size > a->left) {
         size_t room = size > ARENA_BLOCK / 4 ? size : ARENA_BLOCK;

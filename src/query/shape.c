@@ -273,10 +273,11 @@ static bool scan_token(struct scan *s)
 
 bool shape_scan(struct bytes text, struct buf *out)
 {
+    if (text.len == 0) { return false; }
     /* No token's shape is longer than the token. */
     struct scan s = {
         .at = text.ptr, .end = text.ptr + text.len, .to = buf_reserve(out, text.len + 1)};
-    if (text.len == 0 || !skip_space(&s) || !starts_plainly(&s)) { return false; }
+    if (!skip_space(&s) || !starts_plainly(&s)) { return false; }
     while (s.at < s.end) {
         if (class_at(&s, 0) == C_SPACE || at_comment(&s)) {
             if (!skip_space(&s)) { return false; }

@@ -37,8 +37,7 @@ TEST(a_walk_visits_each_once_and_may_remove)
         hmap_insert(&m, &items[i].link, bytes_str(items[i].name));
     }
     int seen = 0;
-    hmap_each(link, &m)
-    {
+    hmap_each (link, &m) {
         hmap_remove(&m, link);
         seen++;
     }
