@@ -136,7 +136,7 @@ enum err startup_option(const char *options, size_t *at, struct buf *text, const
 {
     buf_clear(text);
     if (!read_word(options, at, text)) { return E_EOF; }
-    const char *word = (const char *)buf_view(text).ptr;
+    const char *word = buf_text(text);
     if (strcmp(word, "-c") == 0) {
         buf_clear(text);
         if (!read_word(options, at, text)) { return E_SYNTAX; }

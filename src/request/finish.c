@@ -2,6 +2,8 @@
  * Finish: what the transaction changed takes effect; the server goes back to its pool as soon as
  * nothing ties it to the client. And the other ends: the server dies, the client leaves.
  */
+#include <assert.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -68,6 +70,7 @@ static void set_date_style(const struct varset **slot, const char *value)
 /* SET DateStyle may name only a part, the rest stays: what to carry is what the server reports. */
 static void take_date_style(struct request *r)
 {
+    assert(r->server != NULL);
     const char *value = server_param(r->server, "DateStyle");
     if (value == NULL || varset_get(r->client->in_tx, "datestyle") == NULL) { return; }
     set_date_style(&r->client->in_tx, value);
@@ -104,7 +107,7 @@ void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_ba
     if (failed && (r->resets & RESET_STATEMENTS) != 0 && r->server != NULL) {
         r->server->close_needed = true; /* which of them it has is not known any more */
     }
-    if (r->dates && !failed) { take_date_style(r); }
+    if (r->dates && !failed && r->server != NULL) { take_date_style(r); }
     r->pins = 0;
     r->resets = 0;
     r->dates = r->partly = false;

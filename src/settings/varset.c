@@ -206,7 +206,7 @@ static struct varset *build(size_t count, struct bytes key)
     size_t items = count * sizeof(struct varset_item);
     struct varset *v = mem_zeroed(sizeof *v + items + key.len);
     char *text = (char *)(v->items + count);
-    memcpy(text, key.ptr, key.len);
+    if (key.len > 0) { memcpy(text, key.ptr, key.len); }
     v->link.key = bytes_of(text, key.len);
     v->refs = 1;
     v->count = count;
