@@ -228,8 +228,8 @@ static char *next_line(char *room, int size, void *arg)
         fail(s, "line too long");
         n = 0;
     }
-    const struct bytes line = buf_view(&out);
-    if (n > 0 && line.ptr != NULL) { memcpy(room, line.ptr, n); }
+    const struct bytes whole = buf_view(&out);
+    if (n > 0 && whole.ptr != NULL) { memcpy(room, whole.ptr, n); }
     room[n] = '\n';
     room[n + 1] = '\0';
     if (out.data != NULL) { mem_wipe(out.data, out.cap); }
