@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import pathlib
 import pwd
 import shutil
@@ -45,14 +46,15 @@ _handed_out = set()
 
 
 def free_port():
-    """A loopback port nobody listens on, and that was not handed out before."""
+    """Below the range that the kernel gives to outgoing connections, so that none takes it meanwhile."""
     while True:
+        port = random.randint(10000, 30000)
         with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-        if port not in _handed_out:
-            _handed_out.add(port)
-            return port
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 def wait_for(what, ready, seconds=15.0):
