@@ -2,9 +2,9 @@
 
 import contextlib
 import os
-import random
 import pathlib
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -46,14 +46,18 @@ _handed_out = set()
 
 
 def free_port():
-    """Below the range that the kernel gives to outgoing connections, so that none takes it meanwhile."""
+    """A loopback port nobody listens on, that was not handed out before, and below the range that the kernel
+    gives to outgoing connections, so that none takes it meanwhile."""
     while True:
         port = random.randint(10000, 30000)
+        if port in _handed_out:
+            continue
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        _handed_out.add(port)
         return port
 
 

@@ -223,3 +223,13 @@ def test_a_server_that_does_not_let_us_in_is_reported_not_hung_on(run_pgusher, s
     with p.raw() as console:
         console.startup(user="boss", database="pgbouncer")
         assert console.simple("SHOW VERSION").kinds == "TDCZ"
+
+
+def test_a_server_that_answers_the_probes_nonsense_is_left_out_not_died_of(run_pgusher, polite_server):
+    """What the monitor reads comes from outside too: one row of one column, whatever it asks."""
+    p = run_pgusher({"app": polite_server.connstr}, monitor_user="app", cache="memory", read_write_split="on",
+                    sections={"cache:x": {"tables": "t", "ttl": "1h"}})
+    wait_for("the probes to have been answered", lambda: "event=node_down" in p.log() or not p.process.alive())
+    for _ in range(20):
+        assert p.console("SHOW VERSION")
+    assert p.process.alive()
