@@ -197,11 +197,17 @@ static void on_step(void *arg, PGresult *r, const struct fault *why)
     ask_step(l);
 }
 
+/* Whoever answers may not be a PostgreSQL: a row is looked into when it has its columns. */
+static bool is_row(const PGresult *r, int columns)
+{
+    return PQntuples(r) == 1 && PQnfields(r) >= columns;
+}
+
 /* Within the load's transaction: what the fingerprint of its content is. */
 static void on_load_fingerprint(void *arg, PGresult *r, const struct fault *why)
 {
     struct catalog_loader *l = arg;
-    if (why != NULL || PQntuples(r) != 1) {
+    if (why != NULL || !is_row(r, 2)) {
         fail(l, why != NULL ? why->text : "no fingerprint");
         return;
     }
@@ -235,7 +241,7 @@ static void start_load(struct catalog_loader *l)
 static void on_fingerprint(void *arg, PGresult *r, const struct fault *why)
 {
     struct catalog_loader *l = arg;
-    if (why != NULL || PQntuples(r) != 1) {
+    if (why != NULL || !is_row(r, 2)) {
         fail(l, why != NULL ? why->text : "no fingerprint");
         return;
     }
@@ -250,7 +256,7 @@ static void on_fingerprint(void *arg, PGresult *r, const struct fault *why)
 static void on_snapshot(void *arg, PGresult *r, const struct fault *why)
 {
     struct catalog_loader *l = arg;
-    if (why != NULL || PQntuples(r) != 1) {
+    if (why != NULL || !is_row(r, 1)) {
         fail(l, why != NULL ? why->text : "no snapshot");
         return;
     }

@@ -82,12 +82,12 @@ const char load_fingerprint_sql[] =
 
 static uint32_t oid_at(const PGresult *r, int row, int column)
 {
-    return (uint32_t)strtoul(PQgetvalue(r, row, column), NULL, 10);
+    return (uint32_t)strtoul(column < PQnfields(r) ? PQgetvalue(r, row, column) : "0", NULL, 10);
 }
 
 static const char *text_at(const PGresult *r, int row, int column)
 {
-    return PQgetvalue(r, row, column);
+    return column < PQnfields(r) ? PQgetvalue(r, row, column) : "";
 }
 
 static void relations(struct build *b, const PGresult *r)
