@@ -123,8 +123,6 @@ void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_ba
 
 void finish_release(struct request *r)
 {
-    struct client *c = r->client;
-    stats_add(&c->account->stats.sent, 0);
     buf_clear(&r->again);
     r->tries = 0;
     r->on_replica = r->primary_only = false;

@@ -115,7 +115,6 @@ struct request {
     bool dates;       /* DateStyle is being set, perhaps by a part of it */
     bool undoable;    /* an error of what is under way undoes all of it */
     struct buf again; /* a read that may be asked elsewhere if nothing was answered */
-    struct fault lost;
 
     /* ---- the transaction in progress */
     bool writes_all;
