@@ -166,8 +166,8 @@ CREATE TABLE IF NOT EXISTS audit_logs (
 );
 
 -- ---------------------------------------------------------------- updated_at keeps itself
--- modules, menus, permissions and role_permissions have no such trigger: a write to a table with
--- triggers may do anything, so it makes pgusher forget all it has cached, not just that table.
+-- modules and menus have no trigger at all: a trigger may do anything, so a write that fires one makes
+-- pgusher forget all it has cached, not just that table.
 
 CREATE OR REPLACE FUNCTION public.touch_updated_at() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

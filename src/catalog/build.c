@@ -320,7 +320,10 @@ static void add_call(struct build *b, struct relation *r, const struct fact *f)
     const struct stmt_name name = {.name = f->name};
     const struct call call = catalog_call(b->c, &name);
     switch (f->when) {
-    case BUILD_TRIGGER: /* one that only fills in the new row has no further effect */
+    case BUILD_TRIGGER: /* what a trigger does is not proven by the words of its function */
+        r->write_all = true;
+        r->write_taints = r->write_taints || call.taints;
+        return;
     case BUILD_WRITE:
         r->write_all = r->write_all || call.writes;
         r->write_taints = r->write_taints || call.taints;

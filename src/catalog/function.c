@@ -156,6 +156,34 @@ static bool is_word(char c)
     return isalnum((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80;
 }
 
+/*
+ * "name", as it is; one spelled with escapes may be any: then a word that may do anything. Only the
+ * quote is passed over: in a dollar-quoted text it may be no name, and what follows be code.
+ */
+static const char *take_quoted(const char *at, bool escapes, struct word *ret)
+{
+    size_t len = 0;
+    at++;
+    for (const char *c = at; *c != '\0' && len + 1 < sizeof ret->text; c++) {
+        if (*c == '"' && *++c != '"') { break; }
+        ret->text[len++] = *c;
+    }
+    ret->text[len] = '\0';
+    if (escapes) { (void)strcpy(ret->text, "execute"); }
+    return at;
+}
+
+/* A word; a $ belongs to it unless the word is the tag of a dollar quote. */
+static const char *take_plain(const char *at, bool is_tag, struct word *ret)
+{
+    size_t len = 0;
+    for (; is_word(*at) || (*at == '$' && !is_tag); at++) {
+        if (len + 1 < sizeof ret->text) { ret->text[len++] = (char)tolower((unsigned char)*at); }
+    }
+    ret->text[len] = '\0';
+    return at;
+}
+
 /* After these a new statement begins. */
 static bool opens(const char *word)
 {
@@ -165,7 +193,7 @@ static bool opens(const char *word)
 
 bool function_next_word(const char **ret_at, bool *starts, struct word *ret)
 {
-    const char *at = *ret_at;
+    const char *at = *ret_at, *begin = at;
     for (;;) {
         if (*at == '\0') {
             *ret_at = at;
@@ -181,7 +209,15 @@ bool function_next_word(const char **ret_at, bool *starts, struct word *ret)
         } else if ((*at == 'e' || *at == 'E') && at[1] == '\'') {
             at = skip_quoted(at + 1, '\'', true);
             *starts = false;
+        } else if ((*at == 'u' || *at == 'U') && at[1] == '&' && at[2] == '"') {
+            at = take_quoted(at + 2, true, ret);
+            break;
+        } else if (*at == '"') {
+            at = take_quoted(at, false, ret);
+            *starts = false;
+            if (ret->text[0] != '\0') { break; }
         } else if (is_word(*at)) {
+            at = take_plain(at, at > begin && at[-1] == '$', ret);
             break;
         } else {
             if (*at == ';' || *at == '>' || *at == '$') { /* also: after a label, in a body */
@@ -192,11 +228,6 @@ bool function_next_word(const char **ret_at, bool *starts, struct word *ret)
             at++;
         }
     }
-    size_t len = 0;
-    for (; is_word(*at); at++) {
-        if (len + 1 < sizeof ret->text) { ret->text[len++] = (char)tolower((unsigned char)*at); }
-    }
-    ret->text[len] = '\0';
     ret->starts = *starts;
     *starts = opens(ret->text);
     *ret_at = at;

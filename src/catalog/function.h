@@ -22,9 +22,10 @@ struct function_source {
 struct body function_body(const struct function_source *source);
 
 /*
- * The next word (letters, digits, _, in lower case) of an SQL text from *at on, outside comments
- * and plain string literals; false at the end. Dollar-quoted text is read like the rest: it may be
- * code. starts: the word is the first of a statement.
+ * The next word (letters, digits, _, $, in lower case) of an SQL text from *at on, outside comments
+ * and plain string literals; false at the end. A name in double quotes comes as it is, then the
+ * words in it. Dollar-quoted text is read like the rest: it may be code. starts: the word is the
+ * first of a statement.
  */
 struct word {
     char text[64]; /* longer ones are cut, as PostgreSQL cuts names */

@@ -220,7 +220,8 @@ static const struct load_step steps[] = {
      cascades},
     /* what is called without being named */
     {"SELECT tgrelid, 't', proname FROM pg_trigger" PROC(
-         "tgfoid") " WHERE NOT tgisinternal AND tgenabled <> 'D'"
+         "tgfoid") " WHERE (NOT tgisinternal OR p.pronamespace NOT IN " SYSTEM
+                   ") AND tgenabled <> 'D'"
                    " UNION SELECT a.adrelid, 'w', p.proname FROM pg_attrdef AS a" DEPENDS(
                        "pg_attrdef", "a.oid", "pg_proc")
                        PROC(

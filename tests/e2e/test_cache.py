@@ -68,6 +68,13 @@ CREATE TABLE {n}_source (v text);
 CREATE FUNCTION {n}_note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     UPDATE {n} SET v = NEW.v WHERE id = 1; RETURN NEW; END $$;
 CREATE TRIGGER note AFTER INSERT ON {n}_source FOR EACH ROW EXECUTE FUNCTION {n}_note();
+CREATE TABLE {n}_through_view (v text);
+CREATE FUNCTION "{n} Hidden"(t text) RETURNS int LANGUAGE sql AS $$ UPDATE {n} SET v = t WHERE id = 1 RETURNING 1 $$;
+CREATE VIEW {n}_writer AS SELECT "{n} Hidden"('new') AS i;
+CREATE FUNCTION {n}_look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    PERFORM i FROM {n}_writer; RETURN NEW; END $$;
+CREATE TRIGGER look AFTER INSERT ON {n}_through_view FOR EACH ROW EXECUTE FUNCTION {n}_look();
+CREATE FUNCTION {n}_outer(t text) RETURNS int LANGUAGE sql AS $$ SELECT "{n} Hidden"(t) $$;
 CREATE FUNCTION {n}_set(t text) RETURNS void LANGUAGE sql AS $$ UPDATE {n} SET v = t WHERE id = 1 $$;
 CREATE PROCEDURE {n}_proc(t text) LANGUAGE sql AS $$ UPDATE {n} SET v = t WHERE id = 1 $$;
 CREATE TABLE {n}_plain (v int);
@@ -180,6 +187,8 @@ WRITES = {
     "cte": "WITH w AS (UPDATE {n} SET v = 'new' WHERE id = 1 RETURNING 1) SELECT * FROM w",
     "view": "UPDATE {n}_view SET v = 'new' WHERE id = 1",
     "trigger": "INSERT INTO {n}_source VALUES ('new')",
+    "trigger that reads a view that writes": "INSERT INTO {n}_through_view VALUES ('new')",
+    "function with a quoted name inside": "SELECT {n}_outer('new')",
     "rule": "INSERT INTO {n}_ruled VALUES ('new')",
     "function": "SELECT {n}_set('new')",
     "procedure": "CALL {n}_proc('new')",

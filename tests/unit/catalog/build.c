@@ -18,6 +18,19 @@ TEST(a_function_has_the_effects_of_those_it_names)
     catalog_unref(&c);
 }
 
+TEST(a_name_that_needs_quotes_is_followed_too)
+{
+    struct build *b = small_build();
+    small_function(b, "Hidden One", "sql", 'v', "DELETE FROM t");
+    small_function(b, "a$b", "sql", 'v', "SELECT set_config('a', 'b', false)");
+    small_function(b, "outer_one", "sql", 'v', "SELECT public.\"Hidden One\"()");
+    small_function(b, "other", "sql", 'v', "SELECT A$b()");
+    struct catalog *c = small_finish(b);
+    CHECK(catalog_function(c, "outer_one")->writes && !catalog_function(c, "outer_one")->taints);
+    CHECK(catalog_function(c, "other")->taints);
+    catalog_unref(&c);
+}
+
 TEST(functions_that_call_each_other_come_to_an_end)
 {
     struct build *b = small_build();
@@ -111,6 +124,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(a_function_has_the_effects_of_those_it_names),
+        RUN(a_name_that_needs_quotes_is_followed_too),
         RUN(functions_that_call_each_other_come_to_an_end),
         RUN(the_worst_overload_stands_for_the_name),
         RUN(where_triggers_taint_so_do_functions_that_may_fire_them),

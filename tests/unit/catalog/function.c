@@ -62,6 +62,22 @@ TEST(a_body_that_may_write_is_found)
     CHECK(!writes("SELECT inserted, my_update FROM updates_made"));
 }
 
+TEST(a_quoted_name_comes_as_it_is_and_then_word_by_word)
+{
+    const char *at = "x.\"My \"\"Fn\"() a$b $t$c$t$";
+    static const char *const all[] = {"x",   "My \"Fn", "my", "Fn", "fn", "() a$b $t$c$t$",
+                                      "a$b", "t",       "c",  "t"};
+    struct word w;
+    bool starts = true;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        CHECK(function_next_word(&at, &starts, &w));
+        CHECK_STR(w.text, all[i]);
+    }
+    CHECK(!function_next_word(&at, &starts, &w));
+    CHECK(taints("PERFORM U&\"\\0061\"()") && writes("PERFORM u&\"!0061\" UESCAPE '!'()"));
+    CHECK(taints("x := $q$ 5\" $q$; EXECUTE y"));
+}
+
 TEST(a_language_that_cannot_be_read_may_do_anything)
 {
     struct body b = body_of("plpython3u", "return 1");
@@ -112,6 +128,7 @@ int main(void)
         RUN(the_set_of_an_update_is_no_setting),
         RUN(comments_and_literals_are_no_code),
         RUN(a_body_that_may_write_is_found),
+        RUN(a_quoted_name_comes_as_it_is_and_then_word_by_word),
         RUN(a_language_that_cannot_be_read_may_do_anything),
         RUN(builtins_are_told_by_volatility_and_name),
         RUN(names_at_both_ends_of_each_list_are_found),
