@@ -4,17 +4,14 @@
  */
 #include "auth/userlist.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "auth/crypto.h"
 #include "auth/keyring.h"
 #include "auth/md5.h"
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/hmap.h"
 #include "base/mem.h"
 
@@ -196,53 +193,11 @@ enum err userlist_parse(struct bytes text, const char *name, struct userlist **r
     return e;
 }
 
-/* The whole file, into memory of the right size from the start: growing would leave copies behind.
- */
-static enum err read_file(const char *path, struct buf *ret, struct fault *why)
-{
-    struct stat st;
-    enum err e = E_OK;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        e = fault_set(why, E_IO, "%s: %s", path, strerror(errno));
-        goto out;
-    }
-    if (!S_ISREG(st.st_mode) || st.st_size > FILE_MAX) {
-        e = fault_set(why, E_IO, "%s: expected a file of at most %d bytes", path, FILE_MAX);
-        goto out;
-    }
-    size_t room = (size_t)st.st_size + 1;
-    e = buf_try_reserve(ret, room);
-    if (e != E_OK) {
-        (void)fault_set(why, e, "%s: no room for %zu bytes", path, room);
-        goto out;
-    }
-    for (ssize_t got = 1; got > 0;) {
-        got = read(fd, ret->data + ret->end, room - buf_len(ret));
-        if (got < 0 && errno == EINTR) {
-            got = 1;
-            continue;
-        }
-        if (got < 0) {
-            e = fault_set(why, E_IO, "%s: %s", path, strerror(errno));
-            goto out;
-        }
-        ret->end += (size_t)got;
-        if (buf_len(ret) == room) {
-            e = fault_set(why, E_IO, "%s: the file grew while it was read", path);
-            goto out;
-        }
-    }
-out:
-    if (fd >= 0) { (void)close(fd); }
-    return e;
-}
-
 enum err userlist_load(const char *path, struct userlist **ret, struct fault *why)
 {
     struct buf text = {0};
     enum err e = E_OK;
-    if (path != NULL && path[0] != '\0') { e = read_file(path, &text, why); }
+    if (path != NULL && path[0] != '\0') { e = file_read(path, FILE_MAX, &text, why); }
     if (e == E_OK) { e = userlist_parse(buf_view(&text), path, ret, why); }
     crypto_wipe_buf(&text);
     return e;
