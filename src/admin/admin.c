@@ -1,12 +1,13 @@
 /*
- * The console's side of a client: messages in, commands run one after another, answers out. The
- * extended protocol is refused and the connection kept: what follows is skipped up to the Sync.
+ * The console's side of a client: messages in, commands run one after another, answers out.
  */
 #include "admin/admin.h"
 
 #include "admin/command.h"
 #include "admin/control.h"
+#include "admin/faked.h"
 #include "admin/ledger.h"
+#include "admin/portal.h"
 #include "admin/session.h"
 #include "admin/show.h"
 #include "base/clock.h"
@@ -58,20 +59,29 @@ static struct session *session_of(struct client *c)
 
 /* ---- commands -------------------------------------------------------------------------------- */
 
+void admin_run(struct session *s, const struct command *c, struct bytes text)
+{
+    s->busy = true;
+    s->client->requested_wall_us = clock_wall_us();
+    if (!faked_run(s, c) && !show_run(s, c) && !control_run_command(s, c)) {
+        session_reject(s, text);
+    }
+}
+
 static void run_query(struct session *s, struct bytes text)
 {
     struct arena memory = {0};
     struct command c;
-    s->busy = true;
-    s->client->requested_wall_us = clock_wall_us();
+    portal_end(s);
     if (command_parse(text, &memory, &c, NULL) != E_OK) {
         session_reject(s, text);
     } else if (c.count == 0) {
         compose_bare(session_out(s), 'I');
-        compose_ready(session_out(s), 'I');
-        s->busy = false;
-    } else if (!show_run(s, &c) && !control_run_command(s, &c)) {
-        session_reject(s, text);
+        compose_ready(session_out(s), s->client->status);
+    } else if (command_parameters(&c) > 0) {
+        session_error(s, "42P02", "there is no parameter $%u", command_parameters(&c));
+    } else {
+        admin_run(s, &c, text);
     }
     arena_done(&memory);
 }
@@ -85,20 +95,13 @@ static void break_off(struct client *c, const char *what, unsigned type)
     client_fail(c, &why);
 }
 
+/* As PgBouncer does: an error, another one, and good-bye. */
 static void refuse_extended(struct session *s)
 {
-    struct client *c = s->client;
     struct fault why;
-    (void)fault_state(&why, E_REFUSED, "0A000",
-                      "extended query protocol not supported by admin console");
-    if (session_is_strict(s)) {
-        (void)fault_state(&why, E_REFUSED, "08P01", "%s", why.text);
-        client_fail(c, &why);
-        return;
-    }
-    fault_hint(&why, "Use simple queries: psql, or your driver's simple query mode.");
-    compose_fault(&c->stream.out, "ERROR", &why);
-    c->skip_to_sync = true;
+    session_error(s, "0A000", "extended query protocol not supported by admin console");
+    (void)fault_state(&why, E_REFUSED, "08P01", "bad packet");
+    client_fail(s->client, &why);
 }
 
 /* A message that is not looked into: its bytes go by as they come. */
@@ -107,6 +110,38 @@ static size_t skip(struct session *s, struct bytes in, struct frame f)
     size_t here = f.size < in.len ? f.size : in.len;
     s->left = f.size - (uint32_t)here;
     return here;
+}
+
+static size_t refuse_long(struct session *s, struct bytes in, struct frame f)
+{
+    compose_error(session_out(s), "ERROR", "54000", "the command is too long", NULL);
+    if (f.type == 'Q') {
+        compose_ready(session_out(s), s->client->status);
+    } else {
+        s->client->skip_to_sync = true;
+    }
+    return skip(s, in, f);
+}
+
+/* A message that is looked into. Returns what was used; 0: not whole yet. c may be closed. */
+static size_t take_whole(struct session *s, struct bytes in, struct frame f)
+{
+    if (f.size > QUERY_MOST) { return refuse_long(s, in, f); }
+    if (f.size > in.len) { return 0; }
+    if (f.type != 'Q' && session_is_strict(s)) {
+        refuse_extended(s);
+        return 0;
+    }
+    struct bytes body = frame_body(in, f), text;
+    if (f.type != 'Q') {
+        portal_take(s, f.type, body);
+    } else if (extended_read_query(body, &text) == E_OK) {
+        run_query(s, text);
+    } else {
+        break_off(s->client, "malformed message", f.type);
+        return 0;
+    }
+    return f.size;
 }
 
 /* The message at the front of `in`. Returns what was used; 0: not whole yet. c may be closed. */
@@ -120,44 +155,28 @@ static size_t take(struct session *s, struct bytes in, struct frame f)
     }
     if (f.type == 'S') {
         c->skip_to_sync = false;
-        compose_ready(out, 'I');
+        portal_end(s);
+        compose_ready(out, c->status);
         return skip(s, in, f);
     }
     if (c->skip_to_sync) { return skip(s, in, f); }
     switch (f.type) {
-    case 'Q': break;
+    case 'Q':
     case 'P':
     case 'B':
     case 'D':
     case 'E':
-    case 'C': {
-        size_t here = skip(s, in, f);
-        refuse_extended(s);
-        return here;
-    }
-    case 'H': return skip(s, in, f);
+    case 'C': return take_whole(s, in, f);
+    case 'H':
     case 'd':
     case 'c':
-    case 'f': return skip(s, in, f); /* as PostgreSQL does outside of COPY */
+    case 'f': return skip(s, in, f); /* CopyData and its like as PostgreSQL does outside of COPY */
     case 'F':
         compose_error(out, "ERROR", "0A000", "function calls not supported by admin console", NULL);
-        compose_ready(out, 'I');
+        compose_ready(out, c->status);
         return skip(s, in, f);
     default: break_off(c, "unsupported packet type for admin console", f.type); return 0;
     }
-    if (f.size > QUERY_MOST) {
-        compose_error(out, "ERROR", "54000", "the command is too long", NULL);
-        compose_ready(out, 'I');
-        return skip(s, in, f);
-    }
-    if (f.size > in.len) { return 0; }
-    struct bytes text;
-    if (extended_read_query(frame_body(in, f), &text) != E_OK) {
-        break_off(c, "malformed message", f.type);
-        return 0;
-    }
-    run_query(s, text);
-    return f.size;
 }
 
 static bool has_room(const struct client *c)
@@ -276,6 +295,7 @@ static void on_closed(struct client *c)
     struct session *s = session_find(o, c->id);
     if (s == NULL) { return; }
     timer_clear(&o->front->loop->timers, &s->timer);
+    portal_forget(s);
     hmap_remove(&o->sessions, &s->link);
     mem_free(&s);
 }

@@ -1,7 +1,7 @@
 /*
- * The console on the databases pgbouncer and pgusher: SHOW, control commands, by the simple
- * protocol. One office per worker; what other workers know is gathered by letters, never read
- * across threads.
+ * The console on the databases pgbouncer and pgusher: SHOW, control commands, by the simple and the
+ * extended protocol. One office per worker; what other workers know is gathered by letters, never
+ * read across threads.
  */
 #pragma once
 

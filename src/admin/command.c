@@ -81,6 +81,18 @@ static bool ends_bare(struct bytes in)
            begins(in, "--") || begins(in, "/*");
 }
 
+/* The n of $n; 0: it is none. */
+static unsigned parameter_number(const char *text)
+{
+    unsigned n = 0;
+    if (text[0] != '$') { return 0; }
+    for (const char *p = text + 1; *p >= '0' && *p <= '9' && n <= COMMAND_WORDS; p++) {
+        n = n * 10 + (unsigned)(*p - '0');
+        if (p[1] == '\0') { return n; }
+    }
+    return 0;
+}
+
 static enum err take_word(struct bytes *in, struct arena *memory, struct word *ret,
                           struct fault *why)
 {
@@ -98,6 +110,9 @@ static enum err take_word(struct bytes *in, struct arena *memory, struct word *r
     *ret =
         (struct word){.kind = WORD_BARE, .text = arena_strndup(memory, (const char *)in->ptr, len)};
     *in = rest;
+    unsigned number = parameter_number(ret->text);
+    if (number > COMMAND_WORDS) { return fault_set(why, E_SYNTAX, "too many parameters"); }
+    if (number > 0) { ret->kind = WORD_PARAMETER; }
     return E_OK;
 }
 
@@ -134,4 +149,29 @@ bool command_is(const struct command *c, unsigned i, const char *keyword)
 const char *command_value(const struct command *c, unsigned i)
 {
     return i < c->count && c->words[i].kind != WORD_EQUALS ? c->words[i].text : NULL;
+}
+
+const char *command_name(const struct command *c, unsigned i)
+{
+    return i < c->count && c->words[i].kind != WORD_STRING ? command_value(c, i) : NULL;
+}
+
+unsigned command_parameters(const struct command *c)
+{
+    unsigned most = 0;
+    for (unsigned i = 0; i < c->count; i++) {
+        unsigned n = c->words[i].kind == WORD_PARAMETER ? parameter_number(c->words[i].text) : 0;
+        if (n > most) { most = n; }
+    }
+    return most;
+}
+
+struct command command_bind(const struct command *c, const char *const *values)
+{
+    struct command bound = *c;
+    for (unsigned i = 0; i < bound.count; i++) {
+        struct word *w = &bound.words[i];
+        if (w->kind == WORD_PARAMETER) { w->text = values[parameter_number(w->text) - 1]; }
+    }
+    return bound;
 }

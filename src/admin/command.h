@@ -10,13 +10,14 @@
 #include "base/bytes.h"
 #include "base/fault.h"
 
-enum { COMMAND_WORDS = 6 };
+enum { COMMAND_WORDS = 12 };
 
 enum word_kind {
-    WORD_BARE,   /* SHOW, pools, max_client_conn, 17 */
-    WORD_NAME,   /* "my db", "" stands for one quote */
-    WORD_STRING, /* 'text', '' stands for one quote */
-    WORD_EQUALS, /* = */
+    WORD_BARE,      /* SHOW, pools, max_client_conn, 17 */
+    WORD_NAME,      /* "my db", "" stands for one quote */
+    WORD_STRING,    /* 'text', '' stands for one quote */
+    WORD_EQUALS,    /* = */
+    WORD_PARAMETER, /* $1; its value, once it is bound */
 };
 
 struct word {
@@ -31,8 +32,8 @@ struct command {
 
 /*
  * One command, with or without semicolons at its end; comments are blanks. Errors: E_SYNTAX: an
- * open quote or comment, an empty name, more than COMMAND_WORDS words, anything behind the
- * semicolon. Owner: the words live in the arena.
+ * open quote or comment, an empty name, more than COMMAND_WORDS words or parameters, anything
+ * behind the semicolon. Owner: the words live in the arena.
  */
 MUST_USE enum err command_parse(struct bytes text, struct arena *memory, struct command *ret,
                                 struct fault *why);
@@ -41,3 +42,9 @@ MUST_USE enum err command_parse(struct bytes text, struct arena *memory, struct 
 bool command_is(const struct command *c, unsigned i, const char *keyword);
 /* Word i as a name or a value, NULL when there is none or it is the sign =. */
 const char *command_value(const struct command *c, unsigned i);
+/* The same where a 'string' will not do. */
+const char *command_name(const struct command *c, unsigned i);
+/* How many parameters it has: the n of the highest $n. */
+unsigned command_parameters(const struct command *c);
+/* A copy with values in place of $1, $2 ...; borrows its words and the values. */
+struct command command_bind(const struct command *c, const char *const *values);

@@ -5,7 +5,6 @@
 #include "admin/control.h"
 
 #include <stdlib.h>
-#include <strings.h>
 
 #include "admin/roll.h"
 #include "admin/tour.h"
@@ -376,41 +375,16 @@ static void run_reload(struct session *s)
                     make_note(s, mem_strdup("RELOAD"), true));
 }
 
-const char *control_faked(const char *name, const char **ret_value)
-{
-    static const struct {
-        const char *name, *value;
-    } faked[] = {
-        {"client_encoding", "UTF8"},
-        {"default_transaction_isolation", "read committed"},
-        {"standard_conforming_strings", "on"},
-        {"datestyle", "ISO"},
-        {"timezone", "GMT"},
-    };
-    for (size_t i = 0; i < sizeof faked / sizeof *faked; i++) {
-        if (strcasecmp(faked[i].name, name) == 0) {
-            *ret_value = faked[i].value;
-            return faked[i].name;
-        }
-    }
-    return NULL;
-}
-
 static bool is_set(const struct command *c)
 {
     bool sign = c->count == 4 && (c->words[2].kind == WORD_EQUALS || command_is(c, 2, "TO"));
-    return command_is(c, 0, "SET") && sign && command_value(c, 1) != NULL &&
-           c->words[1].kind != WORD_STRING && command_value(c, 3) != NULL;
+    return command_is(c, 0, "SET") && sign && command_name(c, 1) != NULL &&
+           command_value(c, 3) != NULL;
 }
 
 static void run_set(struct session *s, const struct command *c)
 {
-    const char *key = command_value(c, 1), *value = command_value(c, 3), *fake;
-    if (control_faked(key, &fake) != NULL) {
-        compose_notice(session_out(s), "NOTICE", "00000", "SET ignored", NULL, NULL);
-        session_complete(s, "SET");
-        return;
-    }
+    const char *key = command_value(c, 1), *value = command_value(c, 3);
     if (!s->client->admin) {
         session_error(s, "42501", "admin access needed");
         return;
@@ -499,8 +473,8 @@ bool control_run_command(struct session *s, const struct command *c)
         return true;
     }
     if (o == NULL) { return run_special(s, c); }
-    bool named = c->count == 2 && command_value(c, 1) != NULL && c->words[1].kind != WORD_STRING;
+    bool named = c->count == 2 && command_name(c, 1) != NULL;
     if (c->count != 1 && !named) { return false; }
-    run_order(s, o, command_value(c, 1));
+    run_order(s, o, command_name(c, 1));
     return true;
 }

@@ -8,5 +8,3 @@
 bool control_run_command(struct session *s, const struct command *c);
 /* A CancelRequest: a waiting PAUSE is taken back. */
 void control_cancel(struct session *s);
-/* SET and SHOW of what every driver asks for, accepted without effect. */
-const char *control_faked(const char *name, const char **ret_value);

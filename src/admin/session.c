@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "admin/portal.h"
 #include "base/mem.h"
 #include "pgwire/compose.h"
 #include "pgwire/sqlstate.h"
@@ -14,16 +15,30 @@ struct session *session_find(struct office *o, uint32_t id)
     return link == NULL ? NULL : container_of(link, struct session, link);
 }
 
+void session_describe(struct session *s, const struct column *columns, unsigned count)
+{
+    if (s->portal == NULL) { compose_row_description(session_out(s), columns, count, NULL); }
+}
+
+struct buf *session_rows(struct session *s)
+{
+    return s->portal == NULL ? session_out(s) : portal_rows(s->portal);
+}
+
 static void end(struct session *s)
 {
-    compose_ready(session_out(s), 'I');
     s->busy = false;
     if (!s->running) { admin_resume(s); }
 }
 
 void session_complete(struct session *s, const char *tag)
 {
-    compose_complete(session_out(s), tag);
+    if (s->portal != NULL) {
+        portal_complete(s, tag);
+    } else {
+        compose_complete(session_out(s), tag);
+        compose_ready(session_out(s), s->client->status);
+    }
     end(s);
 }
 
@@ -40,6 +55,11 @@ static void send_error(struct session *s, const char *sqlstate, const char *mess
 {
     bool as_it_is = strcmp(sqlstate, "F0000") == 0 || !session_is_strict(s);
     compose_error(session_out(s), "ERROR", as_it_is ? sqlstate : "08P01", message, hint);
+    if (s->portal != NULL) {
+        portal_fail(s);
+    } else {
+        compose_ready(session_out(s), s->client->status);
+    }
     end(s);
 }
 

@@ -9,6 +9,9 @@
 #include "base/hmap.h"
 
 struct ledger;
+struct portal;
+struct command;
+struct column;
 
 struct office {
     struct front *front;
@@ -31,6 +34,10 @@ struct session {
     bool running;  /* its input is being worked on further up the stack */
     uint32_t left; /* of a message that is skipped */
 
+    /* ---- the extended protocol: portal.c */
+    struct hmap statements, portals;
+    struct portal *portal; /* whose command runs; NULL: it came by a simple query */
+
     /* ---- PAUSE and WAIT_CLOSE */
     enum session_wait wait;
     const char *scope; /* a database's name, which lives as long as the registry; NULL: all */
@@ -43,6 +50,10 @@ static inline struct buf *session_out(struct session *s)
 {
     return &s->client->stream.out;
 }
+/* The columns of the rows that follow: a simple query is told; who used Describe knows. */
+void session_describe(struct session *s, const struct column *columns, unsigned count);
+/* Where these rows go. */
+struct buf *session_rows(struct session *s);
 /* The answer's end. The session may be gone on return. */
 void session_complete(struct session *s, const char *tag);
 /* The same with an error; with pgbouncer_compat = strict every SQLSTATE is 08P01, as PgBouncer
@@ -55,5 +66,7 @@ bool session_is_strict(const struct session *s);
 void session_reject(struct session *s, struct bytes text);
 
 /* ---- admin.c */
+/* Runs a command of at least one word. text: as it was typed. */
+void admin_run(struct session *s, const struct command *c, struct bytes text);
 /* A command ended later: looks at the input that came meanwhile. */
 void admin_resume(struct session *s);

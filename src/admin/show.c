@@ -1,9 +1,7 @@
 /* Finding the SHOW, sending it round, and its answer. */
 #include "admin/show.h"
 
-#include <strings.h>
-
-#include "admin/control.h"
+#include "admin/faked.h"
 #include "base/mem.h"
 
 static const struct show *const shows[] = {
@@ -66,9 +64,9 @@ static void visit(struct tour *t, struct front *f)
 
 static void answer(struct gathering *g, struct session *s)
 {
-    struct table t = table_of(session_out(s), g->show->columns, g->show->columns_count);
+    struct table t = table_of(session_rows(s), g->show->columns, g->show->columns_count);
     g->office = s->office;
-    table_describe(&t);
+    session_describe(s, t.columns, t.count);
     buf_put_bytes(t.out, buf_view(&g->rows));
     if (g->show->fill != NULL) { g->show->fill(g, &t); }
     session_complete(s, "SHOW");
@@ -107,49 +105,58 @@ static void start(struct session *s, const struct show *show)
 
 /* ---- finding --------------------------------------------------------------------------------- */
 
-/* What drivers ask of any server. */
-static bool show_faked(struct session *s, const char *name)
-{
-    const char *value;
-    const char *known = control_faked(name, &value);
-    if (known == NULL) { return false; }
-    const struct column column = {known, COLUMN_TEXT};
-    compose_row_description(session_out(s), &column, 1);
-    compose_data_row(session_out(s), &value, 1);
-    session_complete(s, "SHOW");
-    return true;
-}
-
 static void show_help(struct session *s)
 {
     compose_notice(session_out(s), "NOTICE", "00000", "Console usage", help, NULL);
     session_complete(s, "SHOW");
 }
 
-bool show_run(struct session *s, const struct command *c)
+/* PgBouncer takes SELECT for SHOW as well. */
+static bool is_show(const struct command *c)
 {
     bool verb = command_is(c, 0, "SHOW") || command_is(c, 0, "SELECT");
-    if (!verb || c->count < 2 || c->words[1].kind != WORD_BARE) { return false; }
-    if (command_is(c, 1, "CACHE") && command_is(c, 2, "WHY") && (c->count == 4 || c->count == 5)) {
+    return verb && c->count >= 2 && c->words[1].kind == WORD_BARE;
+}
+
+static bool is_cache_why(const struct command *c)
+{
+    return command_is(c, 1, "CACHE") && command_is(c, 2, "WHY") && (c->count == 4 || c->count == 5);
+}
+
+static const struct show *find(const struct command *c)
+{
+    for (const struct show *const *show = shows; *show != NULL && c->count == 2; show++) {
+        if (command_is(c, 1, (*show)->name)) { return *show; }
+    }
+    return NULL;
+}
+
+const struct column *show_columns_of(const struct command *c, unsigned *ret_count)
+{
+    const struct column *faked = faked_column(c);
+    *ret_count = faked == NULL ? 0 : 1;
+    if (faked != NULL || !is_show(c)) { return faked; }
+    if (is_cache_why(c)) { return show_cache_why_columns(ret_count); }
+    const struct show *show = find(c);
+    if (show == NULL) { return NULL; }
+    *ret_count = show->columns_count;
+    return show->columns;
+}
+
+bool show_run(struct session *s, const struct command *c)
+{
+    if (!is_show(c)) { return false; }
+    const struct show *show = find(c);
+    if (is_cache_why(c)) {
         show_cache_why(s, c);
-        return true;
-    }
-    if (c->count != 2) { return false; }
-    const char *name = c->words[1].text;
-    if (show_faked(s, name)) { return true; }
-    if (command_is(c, 1, "HELP")) {
+    } else if (show != NULL) {
+        start(s, show);
+    } else if (command_is(c, 1, "HELP") && c->count == 2) {
         show_help(s);
-        return true;
-    }
-    if (command_is(c, 1, "FDS")) {
+    } else if (command_is(c, 1, "FDS") && c->count == 2) {
         session_error(s, "0A000", "SHOW FDS is not supported");
-        return true;
+    } else {
+        return false;
     }
-    for (const struct show *const *show = shows; *show != NULL; show++) {
-        if (strcasecmp((*show)->name, name) == 0) {
-            start(s, *show);
-            return true;
-        }
-    }
-    return false;
+    return true;
 }

@@ -39,6 +39,8 @@ struct show {
     void (*fill)(struct gathering *g, struct table *t);  /* at home; NULL: g->rows is all */
 };
 
+/* The columns of what the command answers; NULL: it answers no rows. */
+const struct column *show_columns_of(const struct command *c, unsigned *ret_count);
 /* false: no such SHOW; nothing was answered. */
 bool show_run(struct session *s, const struct command *c);
 
@@ -87,3 +89,4 @@ extern const struct show show_nodes, show_workers, show_settings;
 extern const struct show show_cache, show_cache_rules;
 /* SHOW CACHE WHY ['...'] */
 void show_cache_why(struct session *s, const struct command *c);
+const struct column *show_cache_why_columns(unsigned *ret_count);

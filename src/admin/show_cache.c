@@ -103,10 +103,10 @@ static const char *off_culprit(const struct database *db)
 static void put_why(struct session *s, const struct database *db, const struct statement *st,
                     const struct judgement *j)
 {
-    struct table t = table_of(session_out(s), SHOW_COLUMNS(why_columns));
+    struct table t = table_of(session_rows(s), SHOW_COLUMNS(why_columns));
     bool off = db->cache == CACHE_OFF;
     bool ruled = j->rule >= 0 && (size_t)j->rule < db->config->rules_count;
-    table_describe(&t);
+    session_describe(s, t.columns, t.count);
     table_row(&t);
     table_yes(&t, j->reason == JUDGE_CACHEABLE && !off);
     table_text(&t, off ? "cache_off" : judge_reason_name(j->reason));
@@ -136,11 +136,18 @@ static struct database *choose(struct registry *r, const char *name)
     return db;
 }
 
+const struct column *show_cache_why_columns(unsigned *ret_count)
+{
+    *ret_count = sizeof why_columns / sizeof *why_columns;
+    return why_columns;
+}
+
 void show_cache_why(struct session *s, const struct command *c)
 {
     const char *name = c->count == 5 ? command_value(c, 3) : NULL;
     const char *sql = c->words[c->count - 1].text;
-    if (c->words[c->count - 1].kind != WORD_STRING || (c->count == 5 && name == NULL)) {
+    enum word_kind kind = c->words[c->count - 1].kind;
+    if ((kind != WORD_STRING && kind != WORD_PARAMETER) || (c->count == 5 && name == NULL)) {
         session_error(s, "42601", "expected: SHOW CACHE WHY [<db>] '<sql>'");
         return;
     }

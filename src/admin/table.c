@@ -13,11 +13,6 @@ struct table table_of(struct buf *out, const struct column *columns, unsigned co
     return (struct table){.out = out, .columns = columns, .count = count, .filled = count};
 }
 
-void table_describe(const struct table *t)
-{
-    compose_row_description(t->out, t->columns, t->count);
-}
-
 void table_row(struct table *t)
 {
     assert(t->filled == t->count);

@@ -18,8 +18,6 @@ struct table {
 
 /* Nothing is written yet: rows may be made before, and elsewhere than, their description. */
 struct table table_of(struct buf *out, const struct column *columns, unsigned count);
-void table_describe(const struct table *t);
-
 void table_row(struct table *t);
 void table_text(struct table *t, const char *text); /* NULL: null */
 void table_bytes(struct table *t, struct bytes text);

@@ -287,6 +287,8 @@ static void authenticated(struct client *c)
     struct login *l = c->login;
     compose_auth(&c->stream.out, 0, (struct bytes){0});
     if (c->account == NULL) { /* the console */
+        varset_unref(&c->wanted);
+        c->wanted = varset_ref(l->given);
         struct buf parameters = {0};
         welcome_console(&parameters, varset_get(l->given, "client_encoding"));
         finish(c, buf_view(&parameters));

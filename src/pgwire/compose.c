@@ -130,7 +130,8 @@ static uint16_t type_length(uint32_t type)
     }
 }
 
-void compose_row_description(struct buf *out, const struct column *columns, unsigned count)
+void compose_row_description(struct buf *out, const struct column *columns, unsigned count,
+                             const bool *binary)
 {
     assert(count <= UINT16_MAX);
     size_t mark = compose_begin(out, 'T');
@@ -142,7 +143,7 @@ void compose_row_description(struct buf *out, const struct column *columns, unsi
         buf_put_u32(out, columns[i].type);
         buf_put_u16(out, type_length(columns[i].type));
         buf_put_u32(out, UINT32_MAX); /* no type modifier */
-        buf_put_u16(out, 0);          /* text */
+        buf_put_u16(out, binary != NULL && binary[i]);
     }
     compose_end(out, mark);
 }

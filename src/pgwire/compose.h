@@ -39,7 +39,9 @@ enum {
     COLUMN_NUMERIC = 1700,
     COLUMN_BYTEA = 17
 };
-void compose_row_description(struct buf *out, const struct column *columns, unsigned count);
+/* binary: by column, in which format its values come; NULL: all in text */
+void compose_row_description(struct buf *out, const struct column *columns, unsigned count,
+                             const bool *binary);
 /* values: text, NULL for null */
 void compose_data_row(struct buf *out, const char *const *values, unsigned count);
 

@@ -155,7 +155,7 @@ def test_the_other_shows_answer(console, what):
     assert answer.kinds.startswith("T") and answer.kinds.endswith("CZ")
 
 
-@pytest.mark.parametrize("sql", ["SHOW NONSENSE", "NONSENSE", "SELECT 1", "SHOW", "", "PAUSE nowhere", "'"])
+@pytest.mark.parametrize("sql", ["SHOW NONSENSE", "NONSENSE", "SELECT 2 + 2", "SHOW", "", "PAUSE nowhere", "'"])
 def test_nonsense_is_an_error_and_the_console_stays(console, sql):
     answer = console.simple(sql)
     if sql:
@@ -244,19 +244,44 @@ def test_shutdown_ends_the_process(proxy, console):
     assert proxy.process.wait(10) == 0
 
 
-def test_the_extended_protocol_is_answered_or_refused_and_the_console_stays(proxy):
-    with proxy.raw() as c:
-        c.startup(user="boss", database="pgbouncer")
-        answer = c.extended("SHOW VERSION")
-        assert answer.sqlstate == "0A000" or answer.value().startswith("PgBouncer 1.25.")
-        assert answer.status == "I"
-        assert c.simple("SHOW VERSION").value().startswith("PgBouncer 1.25.")
-
-
 def test_drivers_can_log_in_to_the_console(proxy):
     with proxy.connect(dbname="pgbouncer", user="boss") as c:
         cur = psycopg.ClientCursor(c)
         assert cur.execute("SHOW POOLS").description[0].name == "database"
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+@pytest.mark.parametrize("binary", [False, True])
+def test_psycopg_reads_the_console_as_any_database(proxy, autocommit, binary):
+    proxy.connect().execute("SELECT 1")
+    with proxy.connect(dbname="pgbouncer", user="boss", autocommit=autocommit, prepare_threshold=2) as c:
+        cur = c.cursor(binary=binary, row_factory=psycopg.rows.dict_row)
+        for _ in range(5):  # prepared from the third on
+            rows = {r["database"]: r for r in cur.execute("SHOW STATS").fetchall()}
+            assert rows["app"]["total_query_count"] >= 1 and rows["pgbouncer"]["total_sent"] == 0
+            assert {r["list"]: r["items"] for r in cur.execute("SHOW LISTS").fetchall()}["databases"] == 2
+        c.rollback()
+        assert cur.execute("SELECT 1").fetchone() == {"?column?": 1}
+
+
+def test_psycopg_gives_commands_their_parameters(proxy):
+    victim = proxy.connect(application_name="victim")
+    with proxy.connect(dbname="pgbouncer", user="boss") as c:
+        ids = {r[18]: r[20] for r in c.execute("SHOW CLIENTS").fetchall()}
+        assert c.execute("SET default_pool_size = %s", ("9",)).statusmessage == "SET default_pool_size=9"
+        assert c.execute("KILL_CLIENT %s", (ids["victim"],)).statusmessage == "KILL_CLIENT"
+        with pytest.raises(psycopg.errors.InvalidCatalogName):
+            c.execute("PAUSE %s", ("nowhere",))
+        assert c.execute("PAUSE %s", ("app",)).statusmessage == "PAUSE"
+        c.execute("RESUME %s", ("app",))
+    with pytest.raises(psycopg.OperationalError):
+        victim.execute("SELECT 1")
+
+
+def test_a_pipeline_on_the_console(proxy):
+    with proxy.connect(dbname="pgbouncer", user="boss") as c, c.pipeline():
+        answers = [c.execute(f"SHOW {what}") for what in ("LISTS", "VERSION", "CLIENTS", "STATE")]
+        assert [len(a.fetchall()) for a in answers] == [14, 1, 1, 3]
 
 
 def test_a_signal_reloads(proxy, cluster):

@@ -21,9 +21,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             assert(len > 0 || w->kind == WORD_STRING);
             assert((command_value(&c, i) == NULL) == (w->kind == WORD_EQUALS));
             assert(w->kind == WORD_BARE || !command_is(&c, i, w->text));
+            assert(w->kind != WORD_STRING || command_name(&c, i) == NULL);
             all += len;
         }
         assert(all <= size && command_value(&c, c.count) == NULL);
+        const char *values[COMMAND_WORDS];
+        for (unsigned i = 0; i < COMMAND_WORDS; i++) { values[i] = "value"; }
+        assert(command_parameters(&c) <= COMMAND_WORDS);
+        struct command bound = command_bind(&c, values);
+        for (unsigned i = 0; i < c.count; i++) {
+            assert(c.words[i].kind != WORD_PARAMETER || bound.words[i].text[0] == 'v');
+        }
     }
     arena_done(&memory);
     return 0;

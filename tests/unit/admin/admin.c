@@ -426,16 +426,55 @@ TEST(kill_client_finds_its_client_on_any_worker)
     CHECK_STR(ask("KILL_CLIENT 4711"), "FATAL 57P01 admin forced disconnect\nclosed\n");
 }
 
-TEST(the_extended_protocol_is_refused_and_the_connection_kept)
+TEST(the_extended_protocol_is_answered)
 {
     struct buf m = {0};
-    compose_statement(&m, "SHOW VERSION");
+    compose_statement(&m, "SHOW DateStyle");
     compose_bare(&m, 'S');
     compose_query(&m, "SHOW timezone");
     say(buf_view(&m));
     buf_done(&m);
-    CHECK_STR(hear(), "ERROR 0A000 extended query protocol not supported by admin console\nZ\n"
-                      "T1\nGMT\n=SHOW\nZ\n");
+    CHECK_STR(hear(), "1\n2\nISO\n=SHOW\nZ\nT1\nGMT\n=SHOW\nZ\n");
+}
+
+TEST(after_an_error_all_is_skipped_up_to_the_sync)
+{
+    struct buf m = {0};
+    compose_statement(&m, "SHOW FOO");
+    compose_statement(&m, "SHOW timezone");
+    compose_query(&m, "SHOW timezone");
+    compose_bare(&m, 'S');
+    say(buf_view(&m));
+    buf_done(&m);
+    CHECK_STR(hear(), "1\n2\nERROR 42601 invalid command 'SHOW FOO', use SHOW HELP;\nZ\n");
+}
+
+TEST(what_drivers_say_first_is_swallowed)
+{
+    CHECK_STR(ask("SET extra_float_digits = 3"), "NOTICE 00000 SET ignored\n=SET\nZ\n");
+    CHECK_STR(ask("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE"),
+              "NOTICE 00000 SET ignored\n=SET\nZ\n");
+    CHECK_STR(ask("SET application_name = 'My App'"), "=SET\nZ\n");
+    CHECK_STR(ask("SHOW application_name"), "T1\nMy App\n=SHOW\nZ\n");
+    CHECK(has(ask("SHOW CLIENTS"), "|My App|0|4711\n"));
+    CHECK_STR(ask("SELECT 1"), "T1\n1\n=SELECT 1\nZ\n");
+    CHECK_STR(ask("SELECT current_user"), "T1\nroot\n=SELECT 1\nZ\n");
+    CHECK_STR(ask("show transaction isolation level"), "T1\nread committed\n=SHOW\nZ\n");
+    CHECK(client->status == 'I');
+    CHECK_STR(ask("BEGIN ISOLATION LEVEL REPEATABLE READ"), "=BEGIN\nZ\n");
+    CHECK(client->status == 'T');
+    CHECK_STR(ask("COMMIT"), "=COMMIT\nZ\n");
+    CHECK_STR(ask("START TRANSACTION"), "=START TRANSACTION\nZ\n");
+    CHECK_STR(ask("ROLLBACK"), "=ROLLBACK\nZ\n");
+    CHECK(client->status == 'I');
+    CHECK_STR(ask("DISCARD ALL"), "=DISCARD ALL\nZ\n");
+    CHECK_STR(ask("RESET ALL"), "=RESET\nZ\n");
+    CHECK_STR(ask("DEALLOCATE s1"), "ERROR 26000 prepared statement \"s1\" does not exist\nZ\n");
+}
+
+TEST(a_simple_query_has_no_parameters)
+{
+    CHECK_STR(ask("KILL_CLIENT $1"), "ERROR 42P02 there is no parameter $1\nZ\n");
 }
 
 TEST(commands_may_come_in_pieces_and_together)
@@ -513,7 +552,10 @@ int main(void)
         ON_CONSOLE(shutdown_is_answered_before_it_begins),
         ON_CONSOLE(a_drained_console_is_closed_with_the_reason),
         ON_CONSOLE(kill_client_finds_its_client_on_any_worker),
-        ON_CONSOLE(the_extended_protocol_is_refused_and_the_connection_kept),
+        ON_CONSOLE(the_extended_protocol_is_answered),
+        ON_CONSOLE(after_an_error_all_is_skipped_up_to_the_sync),
+        ON_CONSOLE(what_drivers_say_first_is_swallowed),
+        ON_CONSOLE(a_simple_query_has_no_parameters),
         ON_CONSOLE(commands_may_come_in_pieces_and_together),
         ON_CONSOLE(a_command_that_is_too_long_is_skipped),
         ON_CONSOLE(malformed_messages_end_the_connection),

@@ -91,8 +91,8 @@ TEST(names_may_have_dashes_and_dots)
 
 TEST(too_many_words_and_zero_bytes_are_refused)
 {
-    CHECK(parse("a b c d e f") == E_OK && c.count == 6);
-    CHECK(parse("a b c d e f g") == E_SYNTAX);
+    CHECK(parse("a b c d e f g h i j k l") == E_OK && c.count == COMMAND_WORDS);
+    CHECK(parse("a b c d e f g h i j k l m") == E_SYNTAX);
     CHECK(command_parse(BYTES("SHOW\0POOLS"), &memory, &c, &why) == E_SYNTAX);
     CHECK(command_parse(BYTES("SHOW '\0'"), &memory, &c, &why) == E_SYNTAX);
     CHECK(command_parse(BYTES("\0"), &memory, &c, &why) == E_SYNTAX);
@@ -103,6 +103,38 @@ TEST(a_failure_leaves_the_result_alone)
     CHECK(parse("RELOAD") == E_OK);
     CHECK(parse("SHOW 'x") == E_SYNTAX);
     CHECK(c.count == 1 && command_is(&c, 0, "RELOAD"));
+}
+
+TEST(parameters_are_counted_and_take_their_values)
+{
+    CHECK(parse("SHOW POOLS") == E_OK && command_parameters(&c) == 0);
+    CHECK(parse("SET $2 = $1") == E_OK && command_parameters(&c) == 2);
+    CHECK(c.words[1].kind == WORD_PARAMETER);
+    static const char *const values[] = {"seven", "verbose"};
+    struct command bound = command_bind(&c, values);
+    CHECK_STR(command_name(&bound, 1), "verbose");
+    CHECK_STR(command_value(&bound, 3), "seven");
+    CHECK_STR(c.words[1].text, "$2");
+}
+
+TEST(a_value_is_never_a_keyword)
+{
+    CHECK(parse("SHUTDOWN $1") == E_OK);
+    static const char *const values[] = {"WAIT_FOR_CLIENTS"};
+    struct command bound = command_bind(&c, values);
+    CHECK(!command_is(&bound, 1, "WAIT_FOR_CLIENTS"));
+    CHECK(parse("SHOW $0") == E_OK && command_parameters(&c) == 0);
+    CHECK(parse("SHOW $") == E_OK && command_parameters(&c) == 0);
+    CHECK(parse("SHOW $1x") == E_OK && command_parameters(&c) == 0);
+    CHECK(parse("SHOW $13") == E_SYNTAX);
+    CHECK(parse("SHOW $99999999999") == E_OK && command_parameters(&c) == 0);
+}
+
+TEST(a_string_is_a_value_but_no_name)
+{
+    CHECK(parse("PAUSE 'x'") == E_OK && command_name(&c, 1) == NULL);
+    CHECK(parse("PAUSE \"x\"") == E_OK);
+    CHECK_STR(command_name(&c, 1), "x");
 }
 
 int main(void)
@@ -118,6 +150,9 @@ int main(void)
         RUN(names_may_have_dashes_and_dots),
         RUN(too_many_words_and_zero_bytes_are_refused),
         RUN(a_failure_leaves_the_result_alone),
+        RUN(parameters_are_counted_and_take_their_values),
+        RUN(a_value_is_never_a_keyword),
+        RUN(a_string_is_a_value_but_no_name),
     };
     return cmocka_run_group_tests(tests, NULL, done);
 }

@@ -80,7 +80,7 @@ TEST(a_result_of_the_console)
 {
     const struct column columns[] = {{"a", COLUMN_TEXT}, {"b", COLUMN_INT4}, {"c", COLUMN_INT8}};
     const char *values[] = {"x", NULL, ""};
-    compose_row_description(&out, columns, 3);
+    compose_row_description(&out, columns, 3, NULL);
     compose_data_row(&out, values, 3);
     compose_complete(&out, "SHOW");
     check_composed(BYTES("T\0\0\0\x42\0\3"
@@ -89,6 +89,16 @@ TEST(a_result_of_the_console)
                          "c\0\0\0\0\0\0\0\0\0\0\x14\0\x8\xff\xff\xff\xff\0\0"
                          "D\0\0\0\x13\0\3\0\0\0\1x\xff\xff\xff\xff\0\0\0\0"
                          "C\0\0\0\x09SHOW\0"));
+}
+
+TEST(a_description_tells_formats)
+{
+    const struct column columns[] = {{"a", COLUMN_TEXT}, {"b", COLUMN_INT4}};
+    static const bool binary[] = {false, true};
+    compose_row_description(&out, columns, 2, binary);
+    check_composed(BYTES("T\0\0\0\x2e\0\2"
+                         "a\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0"
+                         "b\0\0\0\0\0\0\0\0\0\0\x17\0\4\xff\xff\xff\xff\0\1"));
 }
 
 TEST(the_first_packets)
@@ -142,6 +152,7 @@ int main(void)
         RUN(a_notice_leaves_out_what_is_missing),
         RUN(a_version_is_negotiated_down),
         RUN(a_result_of_the_console),
+        RUN(a_description_tells_formats),
         RUN(the_first_packets),
         RUN(a_packet_behind_other_bytes_has_its_own_length),
         RUN(statements_of_the_frontend),
