@@ -215,23 +215,11 @@ static size_t run(struct client *c, struct bytes in)
     return used;
 }
 
-static void shut(struct client *c)
-{
-    struct fault why;
-    (void)fault_set(&why, E_SHUTDOWN, "server shutting down");
-    client_fail(c, &why);
-}
-
 /* The last look after work was done for c: is it still wanted, may it be read? */
 static void settle(struct client *c)
 {
     if (c->stream.state != E_OK) {
         client_close(c, "client unexpected eof");
-        return;
-    }
-    const struct session *s = session_of(c);
-    if (c->draining && !s->busy) {
-        shut(c);
         return;
     }
     stream_pause(&c->stream, buf_len(&c->stream.in) > QUERY_MOST || !has_room(c));
@@ -281,14 +269,6 @@ static void on_cancel(struct client *c)
     if (s != NULL) { control_cancel(s); }
 }
 
-/* A command in progress is answered first; one that waits for others ends here. */
-static void on_drain(struct client *c)
-{
-    struct session *s = session_of(c);
-    if (s->running || (s->busy && s->wait == SESSION_ACTS)) { return; }
-    shut(c);
-}
-
 static void on_closed(struct client *c)
 {
     struct office *o = c->front->office;
@@ -300,5 +280,4 @@ static void on_closed(struct client *c)
     mem_free(&s);
 }
 
-const struct client_ops admin_ops = {
-    .events = on_events, .cancel = on_cancel, .drain = on_drain, .closed = on_closed};
+const struct client_ops admin_ops = {.events = on_events, .cancel = on_cancel, .closed = on_closed};

@@ -131,11 +131,6 @@ static void on_look(struct timer *t)
 
 static void look(struct session *s)
 {
-    if (s->client->draining) {
-        s->wait = SESSION_ACTS;
-        session_error(s, "57P01", "pooler is shutting down");
-        return;
-    }
     if (s->wait == SESSION_WAITS_PAUSE && !is_paused(s, s->scope)) {
         s->wait = SESSION_ACTS;
         session_error(s, "57014", "PAUSE was ended by RESUME");

@@ -7,36 +7,75 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 
 enum { LOG_LINE = 2048 };
 
-static _Atomic int log_fd = STDERR_FILENO;
+static _Atomic int log_fd = STDERR_FILENO; /* -1: nowhere */
 static _Atomic bool log_json;
+static _Atomic bool log_to_syslog;
 static _Atomic int log_most = LOG_LEVEL_LOG;
 
 static const char *const level_names[] = {"FATAL", "ERROR", "WARNING", "LOG", "DEBUG"};
 
-enum err log_open(const char *path, bool json, enum log_level most)
+static void open_syslog(const char *ident, int facility)
 {
-    atomic_store(&log_json, json);
-    atomic_store(&log_most, (int)most);
-    int fd = STDERR_FILENO;
-    if (path != NULL && path[0] != '\0') {
-        fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+    static char *in_use; /* syslog() keeps the pointer */
+    if (ident == NULL) {
+        atomic_store(&log_to_syslog, false);
+        return;
+    }
+    char *old = in_use;
+    in_use = mem_strdup(ident);
+    openlog(in_use, LOG_PID | LOG_NDELAY, facility);
+    mem_free(&old); /* openlog() has taken the lock that syslog() holds while it looks at it */
+    atomic_store(&log_to_syslog, true);
+}
+
+enum err log_open(const struct log_options *o)
+{
+    int fd = o->quiet ? -1 : STDERR_FILENO;
+    if (o->path != NULL && o->path[0] != '\0') {
+        fd = open(o->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
         if (fd < 0) { return E_IO; }
     }
+    atomic_store(&log_json, o->json);
+    atomic_store(&log_most, (int)o->most);
+    open_syslog(o->syslog_ident, o->syslog_facility);
     int old = atomic_exchange(&log_fd, fd);
     /* A concurrent writer may still hold the old number: swap the file under it, never close it. */
-    if (old != STDERR_FILENO && fd != STDERR_FILENO) {
+    if (old > STDERR_FILENO && fd > STDERR_FILENO) {
         (void)dup3(fd, old, O_CLOEXEC);
         (void)close(fd);
         atomic_store(&log_fd, old);
     }
     return E_OK;
+}
+
+enum err log_facility(const char *name, int *ret)
+{
+    static const struct {
+        const char *name;
+        int number;
+    } known[] = {
+        {"auth", LOG_AUTH},     {"authpriv", LOG_AUTHPRIV}, {"daemon", LOG_DAEMON},
+        {"user", LOG_USER},     {"local0", LOG_LOCAL0},     {"local1", LOG_LOCAL1},
+        {"local2", LOG_LOCAL2}, {"local3", LOG_LOCAL3},     {"local4", LOG_LOCAL4},
+        {"local5", LOG_LOCAL5}, {"local6", LOG_LOCAL6},     {"local7", LOG_LOCAL7},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcasecmp(known[i].name, name) == 0) {
+            *ret = known[i].number;
+            return E_OK;
+        }
+    }
+    return E_NOTFOUND;
 }
 
 bool log_debugging(void)
@@ -79,6 +118,18 @@ static void flatten(char *text)
     }
 }
 
+/* The time, the process and the level are the system log's own. */
+static void to_syslog(enum log_level level, const struct log_who *who, const char *about,
+                      const char *message)
+{
+    static const int priorities[] = {LOG_CRIT, LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+    if (who->kind != 0) {
+        syslog(priorities[level], "%c-%p: %s %s", who->kind, who->ptr, about, message);
+    } else {
+        syslog(priorities[level], "%s", message);
+    }
+}
+
 void log_line(enum log_level level, const struct log_who *who, const char *fmt, ...)
 {
     if ((int)level > atomic_load_explicit(&log_most, memory_order_relaxed)) { return; }
@@ -106,6 +157,11 @@ void log_line(enum log_level level, const struct log_who *who, const char *fmt, 
         flatten(about);
     }
 
+    if (atomic_load_explicit(&log_to_syslog, memory_order_relaxed)) {
+        to_syslog(level, who, about, message);
+    }
+    int fd = atomic_load(&log_fd);
+    if (fd < 0) { return; }
     char line[LOG_LINE];
     size_t at = 0;
     if (atomic_load_explicit(&log_json, memory_order_relaxed)) {
@@ -125,6 +181,6 @@ void log_line(enum log_level level, const struct log_who *who, const char *fmt, 
                  level_names[level], message);
     }
     line[at++] = '\n';
-    ssize_t wrote = write(atomic_load(&log_fd), line, at);
+    ssize_t wrote = write(fd, line, at);
     (void)wrote; /* nowhere left to say so */
 }

@@ -1,5 +1,5 @@
 /*
- * One event, one line, to stderr or a file. In text format the line is PgBouncer's:
+ * One event, one line, to stderr or a file, and to syslog. In text format the line is PgBouncer's:
  *   YYYY-MM-DD HH:MM:SS.mmm TZ [pid] LEVEL C-0xptr: db/user@host:port message
  * In JSON the same fields are keys. Parameter values and passwords never appear. Any thread.
  */
@@ -24,9 +24,21 @@ struct log_who {
     const char *database, *user, *address;
 };
 
-/* path NULL or empty: stderr. json: one JSON object a line. Reopens the file on each call (SIGHUP).
+struct log_options {
+    const char *path; /* NULL or empty: standard error */
+    bool quiet;       /* never standard error */
+    bool json;        /* one JSON object a line */
+    enum log_level most;
+    const char *syslog_ident; /* NULL: no syslog; copied */
+    int syslog_facility;      /* of log_facility() */
+};
+/*
+ * From now on. Opens the file on each call, so that a rotated one is let go of (SIGHUP). One thread
+ * at a time. Errors: E_IO with errno, and all stays as it was.
  */
-MUST_USE enum err log_open(const char *path, bool json, enum log_level most);
+MUST_USE enum err log_open(const struct log_options *o);
+/* syslog's number of a facility: daemon, user, auth, authpriv, local0 ... local7. */
+MUST_USE enum err log_facility(const char *name, int *ret);
 void log_line(enum log_level level, const struct log_who *who, const char *fmt, ...) PRINTF(3, 4);
 
 #define log_error(who, ...) log_line(LOG_LEVEL_ERROR, (who), __VA_ARGS__)

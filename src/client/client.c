@@ -68,6 +68,7 @@ void client_close(struct client *c, const char *reason)
     log_line(told ? LOG_LEVEL_LOG : LOG_LEVEL_DEBUG, &who, "closing because: %s (age=%llds)",
              reason, (long long)((clock_now_us() - c->connected_us) / US_PER_S));
     bool was_ready = c->state == CLIENT_READY;
+    if (was_ready && c->console_user != NULL) { atomic_fetch_sub(&f->consoles_count, 1); }
     c->state = CLIENT_CLOSED;
     timer_clear(&f->loop->timers, &c->timer);
     client_drop_key(c);
@@ -103,18 +104,42 @@ void client_fail(struct client *c, const struct fault *why)
     client_close(c, why->text);
 }
 
-void front_drain(struct front *f)
+static void drain(struct client *c)
 {
+    if (c->console_user != NULL) { return; }
+    c->draining = true;
+    c->ops->drain(c);
+}
+
+/*
+ * Who asked a moment ago is about to ask again, and a good-bye would cross with the question: it
+ * comes with the next answer instead, or at the sweep.
+ */
+void front_drain(struct front *f, bool hasty)
+{
+    int64_t now_us = clock_now_us();
     f->draining = true;
+    f->hasty = hasty;
+    dlist_each (node, &f->clients) {
+        struct client *c = container_of(node, struct client, node);
+        if (c->state != CLIENT_READY || c->console_user != NULL) { continue; }
+        if (hasty || now_us - c->active_us > FRONT_GRACE_US) {
+            drain(c);
+        } else {
+            c->draining = true;
+        }
+    }
+}
+
+void front_sweep(struct front *f)
+{
+    f->swept = true;
     dlist_each (node, &f->clients) {
         struct client *c = container_of(node, struct client, node);
         if (c->state == CLIENT_READY) {
-            c->draining = true;
-            c->ops->drain(c);
+            drain(c);
         } else {
-            struct fault why;
-            (void)fault_set(&why, E_SHUTDOWN, "pooler is shutting down");
-            client_fail(c, &why);
+            client_login_sweep(c);
         }
     }
 }

@@ -17,7 +17,9 @@ struct front;
 struct client_ops { /* client/ calls up without knowing request/ or admin/ */
     void (*events)(struct client *c, int events); /* the socket, once the login is over */
     void (*cancel)(struct client *c);             /* a CancelRequest with its key came */
-    void (*drain)(struct client *c);  /* pgusher stops: close it as soon as it is idle */
+    /* pgusher stops: close it as soon as it is idle. Not asked of consoles, which stay to the end
+     */
+    void (*drain)(struct client *c);
     void (*closed)(struct client *c); /* last call */
 };
 
@@ -89,7 +91,10 @@ struct front {
     void *office; /* admin/'s own */
     struct dlist clients;
     _Atomic unsigned clients_count;
-    bool draining;
+    _Atomic unsigned consoles_count; /* of those, on the console */
+    bool draining;                   /* pgusher stops */
+    bool hasty;                      /* ... and who waits for a server is not waited for */
+    bool swept;                      /* ... nor who may be about to ask */
 };
 
 /* What all workers share; client/shared.c. */
@@ -110,8 +115,14 @@ void client_accept(struct front *f, int fd, const struct address *peer);
 void client_close(struct client *c, const char *reason);
 /* The same after a FATAL with these words. */
 void client_fail(struct client *c, const struct fault *why);
-/* To all of this front: finish what you do and go. */
-void front_drain(struct front *f);
+/*
+ * To all of this front but the consoles: finish what you do and go. Who has just been served or is
+ * logging in may have one more transaction, if it comes within FRONT_GRACE_US.
+ */
+enum { FRONT_GRACE_US = 1000000 };
+void front_drain(struct front *f, bool hasty);
+/* Those are over. */
+void front_sweep(struct front *f);
 void front_close_all(struct front *f);
 
 struct log_who client_who(const struct client *c);
@@ -132,3 +143,4 @@ void client_cancel(struct shared *s, uint32_t pid, struct bytes key);
 /* ---- between login.c and client.c */
 void client_login_start(struct client *c);
 void client_login_drop(struct client *c);
+void client_login_sweep(struct client *c); /* pgusher stops: enough was waited for it */

@@ -26,6 +26,7 @@ struct login {
     char *user, *database, *application_name;
     const struct varset *given; /* startup parameters and options */
     unsigned refusals;          /* of encryption */
+    bool late;                  /* pgusher was stopping already: the console only */
     bool negotiate;
     struct welcome *welcome;
 };
@@ -53,6 +54,20 @@ void client_login_drop(struct client *c)
     free_login(c);
 }
 
+/* 57P03, as PostgreSQL has it: libpq and others then try their next host. */
+static enum err refuse_late(struct fault *why)
+{
+    return fault_state(why, E_SHUTDOWN, "57P03", "pooler is shutting down");
+}
+
+void client_login_sweep(struct client *c)
+{
+    struct fault why;
+    if (c->login->late) { return; } /* it may be the console's */
+    (void)refuse_late(&why);
+    client_fail(c, &why);
+}
+
 static void on_timeout(struct timer *t)
 {
     struct client *c = container_of(t, struct client, timer);
@@ -68,6 +83,7 @@ void client_login_start(struct client *c)
     struct login *l = mem_new(struct login);
     c->login = l;
     l->config = registry_config(c->front->registry);
+    l->late = c->front->draining;
     l->given = varset_ref(varset_empty());
     socket_tune(c->stream.fd, l->config->o.tcp_keepalive);
     stream_open(&c->stream, c->front->loop, c->stream.fd, on_event, c);
@@ -251,6 +267,7 @@ static void finish(struct client *c, struct bytes parameters)
     c->state = CLIENT_READY;
     c->active_us = clock_now_us();
     client_keep_key(c);
+    if (c->console_user != NULL) { atomic_fetch_add(&c->front->consoles_count, 1); }
     if (c->account != NULL) {
         stats_add(&c->account->stats.logins, 1);
         if (c->account->mode == POOL_SESSION) { c->pins = PIN_SESSION; }
@@ -262,12 +279,11 @@ static void finish(struct client *c, struct bytes parameters)
 static void go_on(struct client *c)
 {
     if (c->state != CLIENT_READY) { return; }
-    if (c->front->draining) {
-        c->draining = true;
-        c->ops->drain(c);
-    } else if (buf_len(&c->stream.in) > 0) {
-        c->ops->events(c, 0);
+    if (c->front->draining && c->console_user == NULL) {
+        c->draining = true; /* it goes after its first transaction */
+        if (c->front->swept) { c->ops->drain(c); }
     }
+    if (c->state == CLIENT_READY && buf_len(&c->stream.in) > 0) { c->ops->events(c, 0); }
 }
 
 static void on_welcome(void *arg, struct bytes parameters, const struct fault *why)
@@ -366,7 +382,7 @@ static void take_startup(struct client *c, const struct startup *s)
         compose_negotiate(&c->stream.out, 0x00030000, unknown, count);
     }
     bool console = strcmp(l->database, "pgbouncer") == 0 || strcmp(l->database, "pgusher") == 0;
-    e = console ? open_console(c, &why) : E_OK;
+    e = console ? open_console(c, &why) : l->late ? refuse_late(&why) : E_OK;
     if (e == E_OK) {
         l->userlist = registry_userlist(c->front->registry);
         const struct user_secret *secret = userlist_find(l->userlist, l->user);

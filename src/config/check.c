@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/log.h"
 #include "config/option.h"
 #include "config/value.h"
 
@@ -109,6 +110,11 @@ static enum err check_options(const struct options *o, const struct place *place
         return fail_option(places, OPTION_redis_url, why,
                            "expected redis://[[user]:password@]host[:port][/number] or "
                            "unix:///path");
+    }
+    int facility;
+    if (log_facility(o->syslog_facility, &facility) != E_OK) {
+        return fail_option(places, OPTION_syslog_facility, why,
+                           "expected auth, authpriv, daemon, user or local0 to local7");
     }
     if (o->http_listen[0] != '\0' && !is_address_with_port(o->http_listen)) {
         return fail_option(places, OPTION_http_listen, why,

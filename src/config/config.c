@@ -44,6 +44,7 @@ void config_unref(struct config **cfg)
         mem_free(&c->rules);
         mem_free(&c->settings);
         mem_free(&c->peers);
+        mem_free(&c->kept);
     }
     config_unref(&c->base);
     arena_done(&c->memory);
@@ -61,6 +62,8 @@ enum err config_set(const struct config *from, const char *key, const char *valu
     struct config *cfg = mem_new(struct config);
     memcpy(cfg, from, offsetof(struct config, refs)); /* other threads count references meanwhile */
     cfg->refs = 1;
+    cfg->kept = NULL;
+    cfg->kept_count = 0;
     /* The count of references is the one part of a configuration that may change. */
     cfg->base = config_ref((struct config *)(uintptr_t)from);
     enum err e = option_set(&cfg->o, &cfg->memory, row, value, why);

@@ -131,7 +131,9 @@ struct config {
     size_t settings_count;
     struct peer_config *peers;
     size_t peers_count;
-    uint32_t refs;       /* atomic */
+    uint32_t refs;     /* atomic */
+    const char **kept; /* after config_reload(): names of options that need a restart */
+    size_t kept_count;
     struct arena memory; /* the texts */
     struct config *base; /* owner of the arrays and of texts not in memory, after config_set() */
 };
@@ -142,6 +144,13 @@ struct config {
  * expected". Owner:  the caller holds one reference.
  */
 MUST_USE enum err config_load(const char *path, struct config **ret, struct fault *why);
+/*
+ * The same from old's conffile; options that need a restart keep old's values. Errors: as
+ * config_load().
+ */
+MUST_USE enum err config_reload(const struct config *old, struct config **ret, struct fault *why);
+/* The i-th of those that the files would change; NULL after the last. */
+const char *config_kept(const struct config *cfg, size_t i);
 /*
  * The same configuration with one option changed, as the console's SET does.
  * Errors: E_NOTFOUND for an unknown key, E_CONFIG for a bad value or an option that needs a

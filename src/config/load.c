@@ -101,8 +101,32 @@ static void build_begin(struct build *b, const char *path)
     b->cfg->o.conffile = b->cfg->path;
 }
 
-static enum err build_end(struct build *b, enum err e, struct config **ret, struct fault *why)
+/* What cannot be changed while the process runs stays, and is remembered if the files differ. */
+static void keep_fixed(struct config *cfg, const struct config *old)
 {
+    struct buf before = {0}, after = {0};
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option_row *row = &option_rows[i];
+        if (row->reloadable) { continue; }
+        buf_clear(&before);
+        buf_clear(&after);
+        option_show(&old->o, row, &before);
+        option_show(&cfg->o, row, &after);
+        if (bytes_equal(buf_view(&before), buf_view(&after))) { continue; }
+        enum err e = option_set(&cfg->o, &cfg->memory, row, buf_text(&before), NULL);
+        assert(e == E_OK); /* it is a value of this option already */
+        (void)e;
+        cfg->kept = mem_grow(cfg->kept, cfg->kept_count + 1, sizeof *cfg->kept);
+        cfg->kept[cfg->kept_count++] = row->name;
+    }
+    buf_done(&before);
+    buf_done(&after);
+}
+
+static enum err build_end(struct build *b, enum err e, const struct config *old,
+                          struct config **ret, struct fault *why)
+{
+    if (e == E_OK && old != NULL) { keep_fixed(b->cfg, old); }
     if (e == E_OK) { e = check_build(b, why); }
     if (e == E_OK) {
         *ret = b->cfg;
@@ -120,12 +144,24 @@ enum err config_load(const char *path, struct config **ret, struct fault *why)
 {
     struct build b;
     build_begin(&b, path);
-    return build_end(&b, dialect_read_file(path, take, &b, why), ret, why);
+    return build_end(&b, dialect_read_file(path, take, &b, why), NULL, ret, why);
+}
+
+enum err config_reload(const struct config *old, struct config **ret, struct fault *why)
+{
+    struct build b;
+    build_begin(&b, old->o.conffile);
+    return build_end(&b, dialect_read_file(b.cfg->path, take, &b, why), old, ret, why);
+}
+
+const char *config_kept(const struct config *cfg, size_t i)
+{
+    return i < cfg->kept_count ? cfg->kept[i] : NULL;
 }
 
 enum err config_parse(struct bytes text, const char *name, struct config **ret, struct fault *why)
 {
     struct build b;
     build_begin(&b, name);
-    return build_end(&b, dialect_read_text(text, name, take, &b, why), ret, why);
+    return build_end(&b, dialect_read_text(text, name, take, &b, why), NULL, ret, why);
 }

@@ -74,7 +74,6 @@ static const enum option_id waiting[] = {
     OPTION_auth_ident_file,
     OPTION_auth_ldap_options,
     OPTION_peer_id,
-    OPTION_syslog,
     OPTION_resolv_conf,
     OPTION_dns_max_ttl,
     OPTION_dns_nxdomain_ttl,

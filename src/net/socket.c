@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -24,24 +25,27 @@ static void keep(struct listeners *ls, int fd)
     ls->fds[ls->count++] = fd;
 }
 
+static enum err cannot_listen(const char *what, struct fault *why)
+{
+    int saved = errno;
+    enum err e = fault_set(why, E_IO, "cannot listen on %s: %s", what, strerror(saved));
+    if (saved == EADDRINUSE) { fault_hint(why, "Is another server already using this address?"); }
+    return e;
+}
+
 static enum err listen_on(struct listeners *ls, const struct address *a, const char *what,
                           int backlog, bool reuseport, struct fault *why)
 {
     int fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) { return fault_set(why, E_IO, "socket for %s: %s", what, strerror(errno)); }
     int on = 1;
-    if (a->any.sa_family != AF_UNIX) {
-        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        if (reuseport) { (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on); }
-        if (a->any.sa_family == AF_INET6) {
-            (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-        }
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (a->any.sa_family == AF_INET6) {
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     }
-    if (bind(fd, &a->any, a->len) != 0 || listen(fd, backlog) != 0) {
-        enum err e = fault_set(why, E_IO, "cannot listen on %s: %s", what, strerror(errno));
-        if (errno == EADDRINUSE) {
-            fault_hint(why, "Is another server already using this address?");
-        }
+    if ((reuseport && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) ||
+        bind(fd, &a->any, a->len) != 0 || listen(fd, backlog) != 0) {
+        enum err e = cannot_listen(what, why);
         (void)close(fd);
         return e;
     }
@@ -107,34 +111,136 @@ bool address_unix(struct address *a, const char *dir, int port)
     return true;
 }
 
-enum err socket_listen_unix(struct listeners *ls, const char *dir, int port, int mode, int backlog,
-                            struct fault *why)
+/* A file left by a dead process goes, a living server's stays. */
+static enum err make_way(const struct address *a, const char *path, struct fault *why)
 {
-    struct address a;
-    if (dir[0] == '\0') { return E_OK; }
-    if (!address_unix(&a, dir, port)) {
-        return fault_set(why, E_CONFIG, "unix_socket_dir %s is too long for a socket path", dir);
-    }
-    const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)&a.room;
-    if (dir[0] != '@') { /* a file left by a dead process goes, a living server's stays */
-        int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (probe >= 0 && connect(probe, &a.any, a.len) == 0) {
-            (void)close(probe);
-            return fault_set(why, E_IO, "unix socket %s is in use by another server", un->sun_path);
-        }
-        if (probe >= 0) { (void)close(probe); }
-        (void)unlink(un->sun_path);
-    }
-    enum err e = listen_on(ls, &a, dir, backlog, false, why);
-    if (e == E_OK && dir[0] != '@') { (void)chmod(un->sun_path, (mode_t)mode); }
-    return e;
+    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (probe < 0) { return fault_set(why, E_IO, "socket for %s: %s", path, strerror(errno)); }
+    bool used = connect(probe, &a->any, a->len) == 0;
+    (void)close(probe);
+    if (used) { return fault_set(why, E_IO, "unix socket %s is in use by another server", path); }
+    return E_OK;
 }
 
-void socket_unlink_unix(const char *dir, int port)
+/* Who may connect: before anybody can. */
+static enum err set_rights(const char *path, const struct unix_door *door, struct fault *why)
+{
+    if (door->group[0] != '\0') {
+        const struct group *g = getgrnam(door->group);
+        if (g == NULL) {
+            return fault_set(why, E_CONFIG, "unix_socket_group: there is no group %.60s",
+                             door->group);
+        }
+        if (chown(path, (uid_t)-1, g->gr_gid) != 0) {
+            return fault_set(why, E_IO, "unix_socket_group: cannot give %s to group %.60s: %s",
+                             path, door->group, strerror(errno));
+        }
+    }
+    if (chmod(path, (mode_t)door->mode) != 0) {
+        return fault_set(why, E_IO, "unix_socket_mode: cannot change the mode of %s: %s", path,
+                         strerror(errno));
+    }
+    return E_OK;
+}
+
+enum err socket_listen_unix(struct listeners *ls, const struct unix_door *door,
+                            struct unix_file *file, struct fault *why)
 {
     struct address a;
-    if (dir[0] == '\0' || dir[0] == '@' || !address_unix(&a, dir, port)) { return; }
-    (void)unlink(((const struct sockaddr_un *)(const void *)&a.room)->sun_path);
+    if (door->dir[0] == '\0') { return E_OK; }
+    if (!address_unix(&a, door->dir, door->port)) {
+        return fault_set(why, E_CONFIG, "unix_socket_dir %s is too long for a socket path",
+                         door->dir);
+    }
+    if (door->dir[0] == '@') { return listen_on(ls, &a, door->dir, door->backlog, false, why); }
+    const char *path = ((const struct sockaddr_un *)(const void *)&a.room)->sun_path;
+    enum err e = door->take_over ? E_OK : make_way(&a, path, why);
+    if (e != E_OK) { return e; }
+    (void)unlink(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) { return fault_set(why, E_IO, "socket for %s: %s", path, strerror(errno)); }
+    struct stat st = {0};
+    if (bind(fd, &a.any, a.len) != 0) {
+        e = cannot_listen(path, why);
+        (void)close(fd);
+        return e;
+    }
+    e = set_rights(path, door, why);
+    if (e == E_OK && (stat(path, &st) != 0 || listen(fd, door->backlog) != 0)) {
+        e = cannot_listen(path, why);
+    }
+    if (e != E_OK) {
+        (void)unlink(path);
+        (void)close(fd);
+        return e;
+    }
+    *file = (struct unix_file){mem_strdup(path), st.st_dev, st.st_ino};
+    keep(ls, fd);
+    return E_OK;
+}
+
+void socket_unlink_unix(struct unix_file *file)
+{
+    struct stat st;
+    if (file->path == NULL) { return; }
+    if (stat(file->path, &st) == 0 && st.st_dev == file->device && st.st_ino == file->inode) {
+        (void)unlink(file->path);
+    }
+    mem_free(&file->path);
+}
+
+bool socket_is_unix(int fd)
+{
+    int domain = 0;
+    socklen_t len = sizeof domain;
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
+}
+
+/* A whole number in the environment; -1: none there. */
+static long environment_number(const char *name)
+{
+    const char *text = getenv(name);
+    char *end = NULL;
+    if (text == NULL || text[0] < '0' || text[0] > '9') { return -1; }
+    long n = strtol(text, &end, 10);
+    return *end == '\0' ? n : -1;
+}
+
+static bool is_listening(int fd)
+{
+    int type = 0, listens = 0;
+    socklen_t len = sizeof type;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_STREAM) {
+        return false;
+    }
+    len = sizeof listens;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens != 0;
+}
+
+enum err socket_inherit(struct listeners *ls, struct fault *why)
+{
+    enum { FIRST = 3, MOST = 1000 };
+    long count = environment_number("LISTEN_FDS");
+    bool ours = environment_number("LISTEN_PID") == (long)getpid();
+    (void)unsetenv("LISTEN_FDS");
+    (void)unsetenv("LISTEN_PID");
+    (void)unsetenv("LISTEN_FDNAMES");
+    if (!ours || count <= 0) { return E_OK; }
+    if (count > MOST) { return fault_set(why, E_CONFIG, "LISTEN_FDS is %ld", count); }
+    for (int fd = FIRST; fd < FIRST + (int)count; fd++) {
+        int flags = fcntl(fd, F_GETFL);
+        if (flags < 0 || !is_listening(fd)) {
+            return fault_set(why, E_CONFIG,
+                             "descriptor %d from the service manager is not a listening stream "
+                             "socket",
+                             fd);
+        }
+        if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
+            return fault_set(why, E_IO, "descriptor %d: %s", fd, strerror(errno));
+        }
+        keep(ls, fd);
+    }
+    return E_OK;
 }
 
 void listeners_close(struct listeners *ls)

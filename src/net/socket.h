@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #include "base/fault.h"
 
@@ -22,12 +23,31 @@ struct listeners {
 /* addresses: comma list of names and numbers, "*" for all; empty: none. */
 MUST_USE enum err socket_listen_tcp(struct listeners *ls, const char *addresses, int port,
                                     int backlog, bool reuseport, struct fault *why);
-/* dir: a folder, or "@name" for the abstract namespace; empty: none. The file is DIR/.s.PGSQL.PORT.
+/* Where and how; dir: a folder, or "@name" for the abstract namespace; empty: no socket at all. The
+ * file is DIR/.s.PGSQL.PORT. */
+struct unix_door {
+    const char *dir;
+    int port, mode, backlog;
+    const char *group; /* empty: the process's */
+    bool take_over;    /* from a process that still uses it, and goes on with whom it has */
+};
+/* The file that was made. */
+struct unix_file {
+    char *path; /* NULL: none */
+    dev_t device;
+    ino_t inode;
+};
+MUST_USE enum err socket_listen_unix(struct listeners *ls, const struct unix_door *door,
+                                     struct unix_file *file, struct fault *why);
+/* Removes the file, unless it is another process's by now. */
+void socket_unlink_unix(struct unix_file *file);
+/*
+ * Sockets that the service manager opened and left to us, in place of our own; none: E_OK and
+ * nothing added. systemd: sd_listen_fds(3). Only once, and before threads: it takes them out of the
+ * environment.
  */
-MUST_USE enum err socket_listen_unix(struct listeners *ls, const char *dir, int port, int mode,
-                                     int backlog, struct fault *why);
-/* Removes the socket file that socket_listen_unix() made. */
-void socket_unlink_unix(const char *dir, int port);
+MUST_USE enum err socket_inherit(struct listeners *ls, struct fault *why);
+bool socket_is_unix(int fd);
 void listeners_close(struct listeners *ls);
 
 /* E_AGAIN when nobody is waiting; E_LIMIT when out of file descriptors. */

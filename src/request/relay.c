@@ -444,6 +444,10 @@ void relay_event(struct server *s, int events)
         return;
     }
     if (is_free(&y)) { finish_release(r); }
+    if (c->draining && r->resume && c->status == 'I' && buf_len(&c->stream.in) == 0) {
+        c->ops->drain(c); /* in one write with its answer, before it asks for more */
+        if (c->state == CLIENT_CLOSED) { return; }
+    }
     stream_flush(&c->stream);
     if (c->stream.state != E_OK) {
         client_close(c, "client unexpected eof");

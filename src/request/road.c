@@ -425,12 +425,19 @@ static void on_cancel(struct client *c)
 static void on_drain(struct client *c)
 {
     const struct request *r = c->request;
+    if (c->front->hasty && r != NULL && r->ticket.state == TICKET_WAITING) {
+        struct fault why;
+        (void)fault_set(&why, E_SHUTDOWN, "pooler is shutting down");
+        client_fail(c, &why);
+        return;
+    }
     bool between = r == NULL || (r->server == NULL && !r->waiting);
     if (!between &&
         !(r->server != NULL && c->pins != 0 && c->status == 'I' && r->server->expects.count == 0)) {
         return;
     }
     if (c->status != 'I' && c->begin == NULL) { return; }
+    if (c->stream.blocked) { return; } /* its answer is on the way: on_events() comes back here */
     struct fault why;
     (void)fault_state(&why, E_SHUTDOWN, "57P01", "server shutting down");
     client_fail(c, &why);

@@ -6,21 +6,20 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "auth/keyring.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "worker/monitor.h"
+#include "worker/notify.h"
+#include "worker/start.h"
+#include "worker/stop.h"
 #include "worker/worker.h"
-
-enum { DRAIN_LOOK_US = 20000, DRAIN_MOST_US = 60 * 1000000 };
-
-enum stopping { RUNNING, DRAINING, CLOSING };
 
 struct control {
     struct loop loop;
+    const struct launch *how;
     struct crew *crew;
     struct registry *registry;
     struct cache *cache;
@@ -31,9 +30,8 @@ struct control {
     struct admin_hooks hooks;
     struct monitors *monitors;
     uv_signal_t *signals[6];
-    struct timer drain;
-    int64_t drain_until_us; /* 0: no limit */
-    enum stopping stopping;
+    struct stop stop;
+    struct timer watchdog; /* the service manager is told that the workers live */
 };
 
 /* ---- configuration --------------------------------------------------------------------------- */
@@ -76,10 +74,18 @@ static void wipe(struct buf *b)
     buf_done(b);
 }
 
-static enum err open_log(const struct config *cfg, struct fault *why)
+static enum err open_log(const struct control *c, const struct config *cfg, struct fault *why)
 {
-    enum log_level most = cfg->o.verbose > 0 ? LOG_LEVEL_DEBUG : LOG_LEVEL_LOG;
-    if (log_open(cfg->o.logfile, cfg->o.log_format == LOG_JSON, most) != E_OK) {
+    struct log_options log = {
+        .path = cfg->o.logfile,
+        .quiet = c->how->quiet || c->how->daemon,
+        .json = cfg->o.log_format == LOG_JSON,
+        .most = cfg->o.verbose + c->how->verbose > 0 ? LOG_LEVEL_DEBUG : LOG_LEVEL_LOG,
+        .syslog_ident = cfg->o.syslog ? cfg->o.syslog_ident : NULL,
+    };
+    enum err e = log_facility(cfg->o.syslog_facility, &log.syslog_facility);
+    assert(e == E_OK); /* config/check.c saw to it */
+    if (log_open(&log) != E_OK) {
         return fault_set(why, E_IO, "cannot open logfile %s: %s", cfg->o.logfile, strerror(errno));
     }
     return E_OK;
@@ -91,7 +97,7 @@ static enum err apply(struct control *c, struct config *cfg, struct fault *why)
     struct userlist *users = NULL;
     struct buf file = {0};
     enum err e = load_users(c, cfg, &users, &file, why);
-    if (e == E_OK) { e = open_log(cfg, why); }
+    if (e == E_OK) { e = open_log(c, cfg, why); }
     if (e != E_OK) {
         userlist_unref(&users);
         wipe(&file);
@@ -111,86 +117,32 @@ static enum err apply(struct control *c, struct config *cfg, struct fault *why)
     return E_OK;
 }
 
+static void log_kept(const struct config *cfg)
+{
+    const char *name;
+    for (size_t i = 0; (name = config_kept(cfg, i)) != NULL; i++) {
+        log_warn(NULL, "event=setting_needs_restart name=%s next=\"it stays as it is\"", name);
+    }
+}
+
 static enum err reload(struct control *c, struct fault *why)
 {
     struct config *cfg = NULL;
-    enum err e = config_load(c->config->path, &cfg, why);
+    notify_send("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_now_us());
+    enum err e = config_reload(c->config, &cfg, why);
     if (e == E_OK) { e = apply(c, cfg, why); }
-    config_unref(&cfg);
-    if (e != E_OK) {
+    if (e == E_OK) {
+        log_kept(cfg);
+        log_info(NULL, "event=reloaded file=%s", cfg->path);
+        crew_each(c->crew, worker_tidy, &c->loop, NULL, NULL);
+        notify_send("READY=1\nSTATUS=serving");
+    } else {
         log_error(NULL, "event=reload_failed reason=\"%s\" next=\"the old configuration stays\"",
                   why->text);
-        return e;
+        notify_send("READY=1\nSTATUS=reload failed, the old configuration stays: %s", why->text);
     }
-    log_info(NULL, "event=reloaded file=%s", c->config->path);
-    crew_each(c->crew, worker_tidy, &c->loop, NULL, NULL);
-    return E_OK;
-}
-
-/* ---- stopping: drain, close clients, close servers, stop the threads ---------------------------
- */
-
-static void stop_loop(void *arg)
-{
-    struct control *c = arg;
-    loop_stop(&c->loop);
-}
-
-static void close_servers(void *arg)
-{
-    struct control *c = arg;
-    crew_each(c->crew, worker_close_servers, &c->loop, stop_loop, c);
-}
-
-/* Servers on their way between workers arrive before the next round, whichever way they go. */
-static void settle_again(void *arg)
-{
-    struct control *c = arg;
-    crew_each(c->crew, worker_settle, &c->loop, close_servers, c);
-}
-
-static void settle(void *arg)
-{
-    struct control *c = arg;
-    crew_each(c->crew, worker_settle, &c->loop, settle_again, c);
-}
-
-static void close_now(struct control *c)
-{
-    if (c->stopping == CLOSING) { return; }
-    if (c->stopping == RUNNING) { crew_each(c->crew, worker_stop_accepting, &c->loop, NULL, NULL); }
-    c->stopping = CLOSING;
-    timer_clear(&c->loop.timers, &c->drain);
-    crew_each(c->crew, worker_close_clients, &c->loop, settle, c);
-}
-
-static void on_drain(struct timer *t)
-{
-    struct control *c = container_of(t, struct control, drain);
-    int64_t now_us = clock_now_us();
-    bool late = c->drain_until_us != 0 && now_us >= c->drain_until_us;
-    if (crew_clients(c->crew) == 0 || late) {
-        if (late) {
-            log_warn(NULL, "event=drain_late clients=%u next=\"closing them\"",
-                     crew_clients(c->crew));
-        }
-        close_now(c);
-        return;
-    }
-    timer_set(&c->loop.timers, &c->drain, now_us + DRAIN_LOOK_US);
-}
-
-static void drain(struct control *c, bool bounded)
-{
-    if (c->stopping != RUNNING) { /* asked twice: at once */
-        close_now(c);
-        return;
-    }
-    c->stopping = DRAINING;
-    c->drain_until_us = bounded ? clock_now_us() + DRAIN_MOST_US : 0;
-    crew_each(c->crew, worker_stop_accepting, &c->loop, NULL, NULL);
-    crew_each(c->crew, worker_drain, &c->loop, NULL, NULL);
-    timer_set(&c->loop.timers, &c->drain, clock_now_us() + DRAIN_LOOK_US);
+    config_unref(&cfg);
+    return e;
 }
 
 /* ---- signals --------------------------------------------------------------------------------- */
@@ -213,9 +165,9 @@ static void on_signal(uv_signal_t *handle, int number)
     log_info(NULL, "event=signal name=%s", strsignal(number));
     switch (number) {
     case SIGHUP: (void)reload(c, &why); break; /* logged there */
-    case SIGTERM: drain(c, true); break;
-    case SIGINT: drain(c, false); break;
-    case SIGQUIT: close_now(c); break;
+    case SIGTERM: stop_drain(&c->stop, false, c->config->o.drain_timeout_us); break;
+    case SIGINT: stop_drain(&c->stop, true, 0); break;
+    case SIGQUIT: stop_now(&c->stop); break;
     case SIGUSR1: pause_all(c, true); break;
     case SIGUSR2: pause_all(c, false); break;
     default: break;
@@ -320,10 +272,12 @@ static void open_order(struct letter *l)
     struct control *c = o->control;
     enum shutdown_mode mode = o->mode;
     mem_free(&o);
-    if (mode == SHUTDOWN_NOW) {
-        close_now(c);
-    } else {
-        drain(c, mode == SHUTDOWN_WAIT_FOR_CLIENTS);
+    switch (mode) {
+    case SHUTDOWN_NOW: stop_now(&c->stop); break;
+    case SHUTDOWN_WAIT_FOR_SERVERS: stop_drain(&c->stop, true, 0); break;
+    case SHUTDOWN_WAIT_FOR_CLIENTS:
+        stop_drain(&c->stop, false, c->config->o.drain_timeout_us);
+        break;
     }
 }
 
@@ -339,31 +293,18 @@ static void ask_shutdown(void *arg, enum shutdown_mode mode)
 /* ---- start -------------------------------------------------------------------------------------
  */
 
-static enum err listen_all(const struct options *o, struct listeners *ls, struct fault *why)
+/* Round all workers: one that hangs keeps the answer away, and the manager restarts us. */
+static void tell_watchdog(void *arg)
 {
-    enum err e = socket_listen_tcp(ls, o->listen_addr, o->listen_port, o->listen_backlog,
-                                   o->so_reuseport, why);
-    if (e == E_OK) {
-        e = socket_listen_unix(ls, o->unix_socket_dir, o->listen_port, o->unix_socket_mode,
-                               o->listen_backlog, why);
-    }
-    if (e == E_OK && ls->count == 0) {
-        e = fault_set(why, E_CONFIG,
-                      "nothing to listen on: listen_addr and unix_socket_dir are empty");
-    }
-    return e;
+    struct control *c = arg;
+    notify_send("WATCHDOG=1");
+    timer_set(&c->loop.timers, &c->watchdog, clock_now_us() + notify_watchdog_us());
 }
 
-static void write_pidfile(const char *path)
+static void on_watchdog(struct timer *t)
 {
-    if (path[0] == '\0') { return; }
-    FILE *f = fopen(path, "w");
-    if (f == NULL) {
-        log_warn(NULL, "event=pidfile_failed path=%s reason=\"%s\"", path, strerror(errno));
-        return;
-    }
-    (void)fprintf(f, "%d\n", (int)getpid());
-    (void)fclose(f);
+    struct control *c = container_of(t, struct control, watchdog);
+    crew_each(c->crew, worker_settle, &c->loop, tell_watchdog, c);
 }
 
 static void log_unsupported(const struct config *cfg)
@@ -374,14 +315,41 @@ static void log_unsupported(const struct config *cfg)
     }
 }
 
-int control_run(struct config *cfg)
+static void close_signals(struct control *c)
 {
-    struct control c = {.stopping = RUNNING};
-    struct listeners listeners = {0};
+    for (size_t i = 0; i < sizeof c->signals / sizeof *c->signals; i++) {
+        uv_close((uv_handle_t *)c->signals[i], free_handle);
+    }
+}
+
+static void serve(struct control *c, struct start *start, unsigned workers)
+{
+    const struct options *o = &c->config->o;
+    log_unsupported(c->config);
+    c->shared->started_us = clock_now_us();
+    bool inherited = start->inherited;
+    crew_start(c->crew, c->registry, c->cache, c->shared, &start->listeners);
+    log_info(NULL, "event=started version=%s workers=%u listen=%s:%d unix=%s%s", PGUSHER_VERSION,
+             workers, o->listen_addr, o->listen_port, o->unix_socket_dir,
+             inherited ? " sockets=\"of the service manager\"" : "");
+    start_ready(start);
+    notify_send("READY=1\nSTATUS=serving");
+    if (notify_watchdog_us() > 0) { tell_watchdog(c); }
+    loop_run(&c->loop);
+    log_info(NULL, "event=stopped");
+}
+
+int control_run(struct config *cfg, const struct launch *how)
+{
+    struct control c = {.how = how};
+    struct start start = {.ready = -1};
     struct fault why = {0};
+    if (start_detach(&start, cfg, how, &why) != E_OK) {
+        log_error(NULL, "event=start_failed reason=\"%s\"", why.text);
+        return 1;
+    }
     unsigned workers = cfg->o.workers > 0 ? (unsigned)cfg->o.workers : uv_available_parallelism();
     loop_init(&c.loop);
-    c.drain.due = on_drain;
     c.hooks = (struct admin_hooks){
         .reload = ask_reload, .set = ask_set, .shutdown = ask_shutdown, .arg = &c};
     c.crew = crew_new(workers, &c.hooks);
@@ -389,39 +357,28 @@ int control_run(struct config *cfg)
     c.shared = shared_new();
     c.monitors = monitors_new(&c.loop);
     c.config = config_ref(cfg);
-    int status = 1;
+    c.watchdog.due = on_watchdog;
+    stop_init(&c.stop, c.crew, &c.loop);
 
     watch_signals(&c); /* who finds the port open may signal */
-    enum err e = listen_all(&cfg->o, &listeners, &why);
+    enum err e = start_listen(&start, cfg, how, &why);
     if (e == E_OK) { e = cache_open(cfg, &c.cache, &why); }
     if (e == E_OK) { e = apply(&c, cfg, &why); }
-    if (e != E_OK) {
+    if (e == E_OK) {
+        serve(&c, &start, workers);
+    } else {
         log_error(NULL, "event=start_failed reason=\"%s\" hint=\"%s\"", why.text, why.hint);
-        listeners_close(&listeners);
     }
-    bool started = e == E_OK;
-    if (started) {
-        log_unsupported(cfg);
-        write_pidfile(cfg->o.pidfile);
-        c.shared->started_us = clock_now_us();
-        crew_start(c.crew, c.registry, c.cache, c.shared, &listeners);
-        log_info(NULL, "event=started version=%s workers=%u listen=%s:%d unix=%s", PGUSHER_VERSION,
-                 workers, cfg->o.listen_addr, cfg->o.listen_port, cfg->o.unix_socket_dir);
-        loop_run(&c.loop);
-        log_info(NULL, "event=stopped");
-        status = 0;
-    }
-    for (size_t i = 0; i < sizeof c.signals / sizeof *c.signals; i++) {
-        uv_close((uv_handle_t *)c.signals[i], free_handle);
-    }
+    close_signals(&c);
+    stop_done(&c.stop);
+    timer_clear(&c.loop.timers, &c.watchdog);
     monitors_free(&c.monitors);
-    if (started) {
+    if (e == E_OK) {
         crew_stop(&c.crew);
-        socket_unlink_unix(cfg->o.unix_socket_dir, cfg->o.listen_port);
-        if (cfg->o.pidfile[0] != '\0') { (void)unlink(cfg->o.pidfile); }
     } else {
         crew_drop(&c.crew);
     }
+    start_done(&start);
     loop_done(&c.loop);
     cache_close(&c.cache);
     registry_free(&c.registry);
@@ -430,5 +387,5 @@ int control_run(struct config *cfg)
     config_unref(&c.config);
     userlist_unref(&c.users);
     wipe(&c.users_file);
-    return status;
+    return e == E_OK ? 0 : 1;
 }

@@ -78,7 +78,10 @@ unsigned crew_clients(const struct crew *c)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < c->count; i++) {
-        n += atomic_load(&c->workers[i].front.clients_count);
+        const struct front *f = &c->workers[i].front;
+        unsigned all = atomic_load(&f->clients_count); /* first: a console leaves both */
+        unsigned consoles = atomic_load(&f->consoles_count);
+        n += all > consoles ? all - consoles : 0;
     }
     return n;
 }
@@ -113,26 +116,30 @@ static void hand_out(struct crew *c, int fd, const struct address *peer)
     loop_post(&to->loop, &a->letter);
 }
 
+/* E_AGAIN: nobody is left; E_OK: there may be more; E_LIMIT: out of descriptors. */
+static enum err let_in(struct door *d)
+{
+    for (int i = 0; i < ACCEPT_BURST; i++) {
+        int fd;
+        struct address peer;
+        enum err e = socket_accept(d->fd, &fd, &peer);
+        if (e != E_OK) { return e; }
+        hand_out(d->worker->crew, fd, &peer);
+    }
+    return E_OK;
+}
+
 static void on_door(void *arg, int events)
 {
     struct door *d = arg;
     struct crew *c = d->worker->crew;
     (void)events;
-    for (int i = 0; i < ACCEPT_BURST; i++) {
-        int fd;
-        struct address peer;
-        enum err e = socket_accept(d->fd, &fd, &peer);
-        if (e == E_LIMIT) { /* out of descriptors: look again when some may be free */
-            log_warn(NULL, "event=accept_paused reason=\"out of file descriptors\" ms=%d",
-                     (int)(ACCEPT_PAUSE_US / US_PER_MS));
-            for (size_t k = 0; k < c->doors_count; k++) { watch_want(c->doors[k].watch, 0); }
-            timer_set(&d->worker->loop.timers, &d->worker->accept_again,
-                      clock_now_us() + ACCEPT_PAUSE_US);
-            return;
-        }
-        if (e != E_OK) { return; }
-        hand_out(c, fd, &peer);
-    }
+    if (let_in(d) != E_LIMIT) { return; }
+    /* Look again when some descriptors may be free. */
+    log_warn(NULL, "event=accept_paused reason=\"out of file descriptors\" ms=%d",
+             (int)(ACCEPT_PAUSE_US / US_PER_MS));
+    for (size_t k = 0; k < c->doors_count; k++) { watch_want(c->doors[k].watch, 0); }
+    timer_set(&d->worker->loop.timers, &d->worker->accept_again, clock_now_us() + ACCEPT_PAUSE_US);
 }
 
 static void on_accept_again(struct timer *t)
@@ -141,6 +148,12 @@ static void on_accept_again(struct timer *t)
     for (size_t k = 0; k < w->crew->doors_count; k++) {
         watch_want(w->crew->doors[k].watch, UV_READABLE);
     }
+}
+
+static void open_door(struct door *d)
+{
+    d->watch = watch_open(&d->worker->loop, d->fd, on_door, d);
+    watch_want(d->watch, UV_READABLE);
 }
 
 static void open_doors(struct crew *c, struct listeners *ls)
@@ -152,22 +165,49 @@ static void open_doors(struct crew *c, struct listeners *ls)
         struct door *d = &c->doors[i];
         d->worker = w;
         d->fd = ls->fds[i];
-        d->watch = watch_open(&w->loop, d->fd, on_door, d);
-        watch_want(d->watch, UV_READABLE);
+        open_door(d);
     }
     mem_free(&ls->fds);
     ls->count = 0;
 }
 
-void worker_stop_accepting(struct worker *w)
+static void close_door(struct door *d)
+{
+    watch_close(&d->watch);
+    (void)close(d->fd);
+}
+
+/*
+ * Another process may listen on the same port (so_reuseport): the kernel has shared out the
+ * connections already, and those in our queue would be reset by the close. They are ours to serve.
+ */
+void worker_close_tcp_doors(struct worker *w)
+{
+    struct crew *c = w->crew;
+    if (w != &c->workers[0]) { return; }
+    size_t kept = 0;
+    for (size_t i = 0; i < c->doors_count; i++) {
+        if (socket_is_unix(c->doors[i].fd)) {
+            if (i != kept) {
+                watch_close(&c->doors[i].watch);
+                c->doors[kept] = c->doors[i];
+                open_door(&c->doors[kept]);
+            }
+            kept++;
+            continue;
+        }
+        while (let_in(&c->doors[i]) == E_OK) {}
+        close_door(&c->doors[i]);
+    }
+    c->doors_count = kept;
+}
+
+void worker_close_doors(struct worker *w)
 {
     struct crew *c = w->crew;
     if (w != &c->workers[0]) { return; }
     timer_clear(&w->loop.timers, &w->accept_again);
-    for (size_t i = 0; i < c->doors_count; i++) {
-        watch_close(&c->doors[i].watch);
-        (void)close(c->doors[i].fd);
-    }
+    for (size_t i = 0; i < c->doors_count; i++) { close_door(&c->doors[i]); }
     c->doors_count = 0;
 }
 
@@ -212,7 +252,17 @@ static void on_upkeep(struct timer *t)
 
 void worker_drain(struct worker *w)
 {
-    front_drain(&w->front);
+    front_drain(&w->front, false);
+}
+
+void worker_drain_hasty(struct worker *w)
+{
+    front_drain(&w->front, true);
+}
+
+void worker_sweep(struct worker *w)
+{
+    front_sweep(&w->front);
 }
 
 void worker_close_clients(struct worker *w)

@@ -25,13 +25,17 @@ void crew_start(struct crew *c, struct registry *r, struct cache *cache, struct 
 void crew_each(struct crew *c, void (*act)(struct worker *w), struct loop *back,
                void (*done)(void *arg), void *arg);
 /* ---- acts for crew_each() */
-void worker_stop_accepting(struct worker *w);
-void worker_drain(struct worker *w); /* idle clients go, busy ones when they are done */
+void worker_close_tcp_doors(struct worker *w); /* who has got through already is let in */
+void worker_close_doors(struct worker *w);     /* all that are left */
+/* Idle clients go, busy ones when they are done; front_drain(). */
+void worker_drain(struct worker *w);
+void worker_drain_hasty(struct worker *w); /* ... and those that wait for a server at once */
+void worker_sweep(struct worker *w);       /* ... and those that might have asked */
 void worker_close_clients(struct worker *w);
 void worker_settle(struct worker *w); /* nothing: only that what was posted before has arrived */
 void worker_close_servers(struct worker *w);
 void worker_tidy(struct worker *w); /* what a reload made stale closes now */
-/* Clients of all workers. */
+/* Clients of all workers, the consoles not counted. */
 unsigned crew_clients(const struct crew *c);
 /* Stops the threads, after worker_close_servers() everywhere, and frees all. */
 void crew_stop(struct crew **c);

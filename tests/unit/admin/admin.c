@@ -412,13 +412,6 @@ TEST(shutdown_is_answered_before_it_begins)
               "ERROR 42601 invalid command 'SHUTDOWN NEVER', use SHOW HELP;\nZ\n");
 }
 
-TEST(a_drained_console_is_closed_with_the_reason)
-{
-    client->draining = true;
-    admin_ops.drain(client);
-    CHECK_STR(hear(), "FATAL 57P01 server shutting down\nclosed\n");
-}
-
 TEST(kill_client_finds_its_client_on_any_worker)
 {
     CHECK_STR(ask("KILL_CLIENT 17"), "ERROR 42704 client not found\nZ\n");
@@ -550,7 +543,6 @@ int main(void)
         ON_CONSOLE(a_tour_comes_home_to_nobody),
         ON_CONSOLE(set_goes_to_the_hook_and_says_what_was_set),
         ON_CONSOLE(shutdown_is_answered_before_it_begins),
-        ON_CONSOLE(a_drained_console_is_closed_with_the_reason),
         ON_CONSOLE(kill_client_finds_its_client_on_any_worker),
         ON_CONSOLE(the_extended_protocol_is_answered),
         ON_CONSOLE(after_an_error_all_is_skipped_up_to_the_sync),

@@ -59,7 +59,7 @@ static void begin(const char *line)
     fake_start();
     memset(askers, 0, sizeof askers);
     served_count = 0;
-    CHECK(log_open(NULL, false, LOG_LEVEL_FATAL) == E_OK);
+    CHECK(log_open(&(struct log_options){.most = LOG_LEVEL_FATAL}) == E_OK);
     (void)snprintf(ini, sizeof ini, "[databases]\nclinic = host=127.0.0.1 port=%d %s\n", fake.port,
                    line);
     CHECK(config_parse(bytes_str(ini), "test.ini", &config, &why) == E_OK);

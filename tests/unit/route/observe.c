@@ -306,7 +306,9 @@ TEST(records_that_nobody_flushes_are_flushed_for_the_replicas_sake)
 
 int main(void)
 {
-    if (log_open("/dev/null", false, LOG_LEVEL_LOG) != E_OK) { return 1; }
+    if (log_open(&(struct log_options){.path = "/dev/null", .most = LOG_LEVEL_LOG}) != E_OK) {
+        return 1;
+    }
     const struct CMUnitTest tests[] = {
         RUN(roles_are_known_with_the_first_primary),
         RUN(an_old_primary_that_answers_first_is_not_followed_before_the_others_were_heard),

@@ -1,0 +1,30 @@
+/*
+ * The way out: no new clients, transactions end, clients close, servers close, the control loop
+ * stops. Everything on the control thread; the workers do their parts by errand.
+ */
+#pragma once
+
+#include "net/loop.h"
+#include "worker/worker.h"
+
+enum stopping { RUNNING, DRAINING, CLOSING };
+
+struct stop {
+    struct crew *crew;
+    struct loop *loop; /* is stopped when all is done */
+    struct timer timer;
+    int64_t sweep_us; /* from then on nobody is expected to ask anything new; 0: past */
+    int64_t until_us; /* clients are closed then at the latest; 0: no limit */
+    enum stopping state;
+    bool hasty;
+};
+
+void stop_init(struct stop *s, struct crew *crew, struct loop *l);
+void stop_done(struct stop *s);
+/*
+ * TCP clients are accepted no more, and unix sockets serve the console only. Clients go at their
+ * next moment outside of a transaction. hasty: who waits for a server is not waited for. most_us:
+ * of all this; 0: no limit. Asked a second time: at once.
+ */
+void stop_drain(struct stop *s, bool hasty, int64_t most_us);
+void stop_now(struct stop *s);
