@@ -117,25 +117,33 @@ static bool is_ignored_set(const struct command *c)
         "transaction",
     };
     if (!command_is(c, 0, "SET")) { return false; }
+    if (command_is(c, 1, "SESSION") && command_is(c, 2, "AUTHORIZATION")) {
+        return c->count == 4 && command_is(c, 3, "DEFAULT");
+    }
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (c->count > 2 && command_is(c, name_of_set(c), names[i])) { return true; }
     }
     return false;
 }
 
-/* It is shown by SHOW CLIENTS, and changes nothing else. */
-static bool set_application_name(struct session *s, const struct command *c)
+/* What a console session has of its own: kept among the client's settings. */
+static bool set_own(struct session *s, const struct command *c)
 {
     unsigned at = name_of_set(c);
     bool sign =
         at + 3 == c->count && (c->words[at + 1].kind == WORD_EQUALS || command_is(c, at + 1, "TO"));
-    if (!command_is(c, 0, "SET") || !command_is(c, at, "application_name") || !sign) {
-        return false;
+    bool name = command_is(c, at, "application_name");
+    bool layout = command_is(c, at, "pgusher.console_layout");
+    if (!command_is(c, 0, "SET") || (!name && !layout) || !sign) { return false; }
+    const char *value = command_value(c, at + 2);
+    if (layout && (value == NULL || (strcmp(value, "1.7") != 0 && strcmp(value, "1.25") != 0))) {
+        session_error(s, "22023", "pgusher.console_layout: expected 1.7 or 1.25");
+        return true;
     }
     struct client *client = s->client;
     struct varset_edit edit;
     varset_edit_begin(&edit, client->wanted);
-    varset_edit_set(&edit, "application_name", command_value(c, at + 2));
+    varset_edit_set(&edit, command_name(c, at), value);
     varset_unref(&client->wanted);
     client->wanted = varset_edit_end(&edit);
     session_complete(s, "SET");
@@ -200,5 +208,5 @@ bool faked_run(struct session *s, const struct command *c)
         session_complete(s, "SET");
         return true;
     }
-    return set_application_name(s, c) || begin(s, c) || end(s, c) || tidy_up(s, c);
+    return set_own(s, c) || begin(s, c) || end(s, c) || tidy_up(s, c);
 }

@@ -250,7 +250,7 @@ static enum err take_bind(struct session *s, struct bytes body, struct fault *wh
             struct word *w = &p->command.words[i];
             w->text = arena_strdup(&p->memory, w->text);
         }
-        p->columns = show_columns_of(&p->command, &p->columns_count);
+        p->columns = show_columns_of(s, &p->command, &p->columns_count);
         e = read_formats(&m, p, why);
     }
     if (e != E_OK) {
@@ -297,7 +297,7 @@ static enum err take_describe(struct session *s, struct bytes body, struct fault
     for (unsigned i = 0; i < st->parameters; i++) { buf_put_u32(out, st->types[i]); }
     compose_end(out, mark);
     unsigned count = 0;
-    const struct column *columns = show_columns_of(&st->command, &count);
+    const struct column *columns = show_columns_of(s, &st->command, &count);
     describe(out, columns, count, NULL);
     return E_OK;
 }

@@ -3,6 +3,7 @@
 
 #include "admin/faked.h"
 #include "base/mem.h"
+#include "settings/varset.h"
 
 static const struct show *const shows[] = {
     &show_clients,
@@ -33,6 +34,9 @@ static const struct show *const shows[] = {
     &show_cache_rules,
     NULL,
 };
+
+/* PgBouncer 1.7's columns, for readers by name that were never changed (pgusher.console_layout). */
+static const struct show *const shows_1_7[] = {&show_stats_1_7, &show_databases_1_7, NULL};
 
 static const char help[] = "\n"
                            "\tSHOW HELP|CONFIG|DATABASES|POOLS|CLIENTS|SERVERS|USERS|VERSION\n"
@@ -123,21 +127,31 @@ static bool is_cache_why(const struct command *c)
     return command_is(c, 1, "CACHE") && command_is(c, 2, "WHY") && (c->count == 4 || c->count == 5);
 }
 
-static const struct show *find(const struct command *c)
+static const struct show *find_in(const struct show *const *list, const struct command *c)
 {
-    for (const struct show *const *show = shows; *show != NULL && c->count == 2; show++) {
-        if (command_is(c, 1, (*show)->name)) { return *show; }
+    for (; *list != NULL && c->count == 2; list++) {
+        if (command_is(c, 1, (*list)->name)) { return *list; }
     }
     return NULL;
 }
 
-const struct column *show_columns_of(const struct command *c, unsigned *ret_count)
+/* What the client reads by the names of an old PgBouncer comes first. */
+static const struct show *find(const struct session *s, const struct command *c)
+{
+    const char *layout = varset_get(s->client->wanted, "pgusher.console_layout");
+    bool old = layout != NULL && strcmp(layout, "1.7") == 0;
+    const struct show *show = old ? find_in(shows_1_7, c) : NULL;
+    return show != NULL ? show : find_in(shows, c);
+}
+
+const struct column *show_columns_of(const struct session *s, const struct command *c,
+                                     unsigned *ret_count)
 {
     const struct column *faked = faked_column(c);
     *ret_count = faked == NULL ? 0 : 1;
     if (faked != NULL || !is_show(c)) { return faked; }
     if (is_cache_why(c)) { return show_cache_why_columns(ret_count); }
-    const struct show *show = find(c);
+    const struct show *show = find(s, c);
     if (show == NULL) { return NULL; }
     *ret_count = show->columns_count;
     return show->columns;
@@ -146,7 +160,7 @@ const struct column *show_columns_of(const struct command *c, unsigned *ret_coun
 bool show_run(struct session *s, const struct command *c)
 {
     if (!is_show(c)) { return false; }
-    const struct show *show = find(c);
+    const struct show *show = find(s, c);
     if (is_cache_why(c)) {
         show_cache_why(s, c);
     } else if (show != NULL) {

@@ -40,7 +40,8 @@ struct show {
 };
 
 /* The columns of what the command answers; NULL: it answers no rows. */
-const struct column *show_columns_of(const struct command *c, unsigned *ret_count);
+const struct column *show_columns_of(const struct session *s, const struct command *c,
+                                     unsigned *ret_count);
 /* false: no such SHOW; nothing was answered. */
 bool show_run(struct session *s, const struct command *c);
 
@@ -70,13 +71,17 @@ bool client_is_waiting(const struct client *c);
 int64_t client_waits_since(const struct client *c);
 
 /* ---- show_pools.c */
-extern const struct show show_pools, show_databases, show_users, show_lists, show_state;
+extern const struct show show_pools;
 /* Counts f's clients and servers by account. */
 void tally_visit(struct gathering *g, struct front *f);
 void tally_done(struct gathering *g);
 
+/* ---- show_databases.c */
+extern const struct show show_databases, show_databases_1_7, show_users, show_lists, show_state;
+
 /* ---- show_stats.c */
-extern const struct show show_stats, show_stats_totals, show_stats_averages, show_totals;
+extern const struct show show_stats, show_stats_1_7, show_stats_totals, show_stats_averages,
+    show_totals;
 
 /* ---- show_process.c */
 extern const struct show show_config, show_version, show_mem, show_peers, show_peer_pools,

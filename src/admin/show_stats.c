@@ -32,16 +32,13 @@ static const struct column stats_columns[] = {
     SHOW_NUMERIC("avg_client_login_count"),
 };
 
+#define FIRST_COLUMNS                                                                              \
+    SHOW_TEXT("database"), SHOW_NUMERIC("server_assignment_count"), SHOW_NUMERIC("xact_count"),    \
+        SHOW_NUMERIC("query_count"), SHOW_NUMERIC("bytes_received"), SHOW_NUMERIC("bytes_sent"),   \
+        SHOW_NUMERIC("xact_time"), SHOW_NUMERIC("query_time"), SHOW_NUMERIC("wait_time")
+
 static const struct column totals_columns[] = {
-    SHOW_TEXT("database"),
-    SHOW_NUMERIC("server_assignment_count"),
-    SHOW_NUMERIC("xact_count"),
-    SHOW_NUMERIC("query_count"),
-    SHOW_NUMERIC("bytes_received"),
-    SHOW_NUMERIC("bytes_sent"),
-    SHOW_NUMERIC("xact_time"),
-    SHOW_NUMERIC("query_time"),
-    SHOW_NUMERIC("wait_time"),
+    FIRST_COLUMNS,
     SHOW_NUMERIC("client_parse_count"),
     SHOW_NUMERIC("server_parse_count"),
     SHOW_NUMERIC("bind_count"),
@@ -50,15 +47,7 @@ static const struct column totals_columns[] = {
 
 /* PgBouncer's names: the last four differ from those of STATS_TOTALS. */
 static const struct column averages_columns[] = {
-    SHOW_TEXT("database"),
-    SHOW_NUMERIC("server_assignment_count"),
-    SHOW_NUMERIC("xact_count"),
-    SHOW_NUMERIC("query_count"),
-    SHOW_NUMERIC("bytes_received"),
-    SHOW_NUMERIC("bytes_sent"),
-    SHOW_NUMERIC("xact_time"),
-    SHOW_NUMERIC("query_time"),
-    SHOW_NUMERIC("wait_time"),
+    FIRST_COLUMNS,
     SHOW_NUMERIC("avg_client_parse_count"),
     SHOW_NUMERIC("avg_server_parse_count"),
     SHOW_NUMERIC("avg_bind_count"),
@@ -79,6 +68,24 @@ static void put_figures(struct table *t, const struct figures *f)
     for (unsigned i = 0; i < FIGURE_COUNT; i++) { table_int(t, (int64_t)f->v[i]); }
 }
 
+static void put_both(struct table *t, const struct figures *total, const struct figures *average)
+{
+    put_figures(t, total);
+    put_figures(t, average);
+}
+
+static void put_total(struct table *t, const struct figures *total, const struct figures *average)
+{
+    (void)average;
+    put_figures(t, total);
+}
+
+static void put_average(struct table *t, const struct figures *total, const struct figures *average)
+{
+    (void)total;
+    put_figures(t, average);
+}
+
 static struct figures average_of(const struct gathering *g, const char *database)
 {
     const struct figures *f = page_find(&g->period, database);
@@ -86,7 +93,9 @@ static struct figures average_of(const struct gathering *g, const char *database
 }
 
 /* One row per database in force that has been used, and the console's. */
-static void fill(struct gathering *g, struct table *t, bool totals, bool averages)
+static void fill(struct gathering *g, struct table *t,
+                 void (*put)(struct table *t, const struct figures *total,
+                             const struct figures *average))
 {
     struct registry *r = g->office->front->registry;
     struct database_roll roll = roll_databases(r);
@@ -98,13 +107,10 @@ static void fill(struct gathering *g, struct table *t, bool totals, bool average
         const char *name = console ? "pgbouncer" : roll.items[i]->name;
         const struct figures none = {0}, *total = page_find(&now, name);
         if (total == NULL && !console) { continue; }
+        const struct figures average = average_of(g, name);
         table_row(t);
         table_text(t, name);
-        if (totals) { put_figures(t, total == NULL ? &none : total); }
-        if (averages) {
-            struct figures average = average_of(g, name);
-            put_figures(t, &average);
-        }
+        put(t, total == NULL ? &none : total, &average);
         table_end(t);
     }
     page_done(&now);
@@ -113,18 +119,45 @@ static void fill(struct gathering *g, struct table *t, bool totals, bool average
 
 static void fill_stats(struct gathering *g, struct table *t)
 {
-    fill(g, t, true, true);
+    fill(g, t, put_both);
 }
 
 static void fill_totals(struct gathering *g, struct table *t)
 {
-    fill(g, t, true, false);
+    fill(g, t, put_total);
 }
 
 static void fill_averages(struct gathering *g, struct table *t)
 {
-    fill(g, t, false, true);
+    fill(g, t, put_average);
 }
+
+/* ---- SHOW STATS as PgBouncer 1.7 told it ----------------------------------------------------- */
+
+static const enum figure old_figures[] = {FIGURE_QUERIES, FIGURE_RECEIVED, FIGURE_SENT,
+                                          FIGURE_QUERY_TIME};
+enum { OLD_FIGURES = sizeof old_figures / sizeof *old_figures };
+
+static const struct column old_columns[] = {
+    SHOW_TEXT("database"),   SHOW_LONG("total_requests"),   SHOW_LONG("total_received"),
+    SHOW_LONG("total_sent"), SHOW_LONG("total_query_time"), SHOW_LONG("avg_req"),
+    SHOW_LONG("avg_recv"),   SHOW_LONG("avg_sent"),         SHOW_LONG("avg_query"),
+};
+
+static void put_old(struct table *t, const struct figures *total, const struct figures *average)
+{
+    for (unsigned i = 0; i < OLD_FIGURES; i++) { table_int(t, (int64_t)total->v[old_figures[i]]); }
+    for (unsigned i = 0; i < OLD_FIGURES; i++) {
+        table_int(t, (int64_t)average->v[old_figures[i]]);
+    }
+}
+
+static void fill_old(struct gathering *g, struct table *t)
+{
+    fill(g, t, put_old);
+}
+
+/* ---- SHOW TOTALS ----------------------------------------------------------------------------- */
 
 static struct figures sum_page(const struct page *p)
 {
@@ -173,6 +206,7 @@ static void fill_sums(struct gathering *g, struct table *t)
 }
 
 const struct show show_stats = {"stats", SHOW_COLUMNS(stats_columns), visit, fill_stats};
+const struct show show_stats_1_7 = {"stats", SHOW_COLUMNS(old_columns), visit, fill_old};
 const struct show show_stats_totals = {"stats_totals", SHOW_COLUMNS(totals_columns), NULL,
                                        fill_totals};
 const struct show show_stats_averages = {"stats_averages", SHOW_COLUMNS(averages_columns), visit,

@@ -1,0 +1,330 @@
+/* DATABASES, USERS, LISTS, STATE: what the ini names, and what is counted of it. */
+#include "admin/roll.h"
+#include "admin/show.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "config/option.h"
+
+static int over(int given, int otherwise)
+{
+    return given >= 0 ? given : otherwise;
+}
+
+/* ---- SHOW DATABASES -------------------------------------------------------------------------- */
+
+static const struct column database_columns[] = {
+    SHOW_TEXT("name"),
+    SHOW_TEXT("host"),
+    SHOW_INT("port"),
+    SHOW_TEXT("database"),
+    SHOW_TEXT("force_user"),
+    SHOW_INT("pool_size"),
+    SHOW_INT("min_pool_size"),
+    SHOW_INT("reserve_pool_size"),
+    SHOW_INT("server_lifetime"),
+    SHOW_TEXT("pool_mode"),
+    SHOW_TEXT("load_balance_hosts"),
+    SHOW_INT("max_connections"),
+    SHOW_INT("current_connections"),
+    SHOW_INT("max_client_connections"),
+    SHOW_INT("current_client_connections"),
+    SHOW_INT("paused"),
+    SHOW_INT("disabled"),
+};
+
+static void put_hosts(struct table *t, const struct database_config *line)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < line->hosts_count; i++) {
+        buf_printf(&text, "%s%s", i == 0 ? "" : ",", line->hosts[i].host);
+    }
+    if (buf_len(&text) == 0) {
+        table_null(t);
+    } else {
+        table_bytes(t, buf_view(&text));
+    }
+    buf_done(&text);
+    table_int(t, line->hosts_count == 0 ? 5432 : line->hosts[0].port);
+}
+
+static unsigned count_servers(const struct account_roll *roll, const char *database,
+                              const char *user)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < roll->count; i++) {
+        const struct account *a = roll->items[i];
+        if ((database == NULL || strcmp(a->database->name, database) == 0) &&
+            (user == NULL || strcmp(a->user, user) == 0)) {
+            n += roll_counts(a).total;
+        }
+    }
+    return n;
+}
+
+static void put_database(struct table *t, const struct database *db, const struct options *o,
+                         unsigned servers, int clients)
+{
+    const struct database_config *line = db->line;
+    int64_t lifetime_us =
+        line->server_lifetime_us >= 0 ? line->server_lifetime_us : o->server_lifetime_us;
+    table_row(t);
+    table_text(t, db->name);
+    put_hosts(t, line);
+    table_text(t, line->dbname != NULL ? line->dbname : db->name);
+    table_text(t, line->user);
+    table_int(t, over(line->pool_size, o->default_pool_size));
+    table_int(t, over(line->min_pool_size, o->min_pool_size));
+    table_int(t, over(line->reserve_pool_size, o->reserve_pool_size));
+    table_int(t, lifetime_us / US_PER_S);
+    table_text(t, line->pool_mode >= 0 ? option_pool_modes[line->pool_mode] : NULL);
+    table_text(t, line->load_balance_hosts);
+    table_int(t, over(line->max_db_connections, o->max_db_connections));
+    table_int(t, servers);
+    table_int(t, over(line->max_db_client_connections, o->max_db_client_connections));
+    table_int(t, clients);
+    table_int(t, atomic_load(&db->paused));
+    table_int(t, atomic_load(&db->disabled));
+    table_end(t);
+}
+
+static void put_console_database(struct table *t, const struct options *o, unsigned clients)
+{
+    table_row(t);
+    table_text(t, "pgbouncer");
+    table_null(t);
+    table_int(t, o->listen_port);
+    table_text(t, "pgbouncer");
+    table_text(t, "pgbouncer");
+    table_int(t, 2);
+    table_int(t, 0);
+    table_int(t, o->reserve_pool_size);
+    table_int(t, o->server_lifetime_us / US_PER_S);
+    table_text(t, "statement");
+    table_null(t);
+    table_int(t, 0);
+    table_int(t, 0);
+    table_int(t, 0);
+    table_int(t, clients);
+    table_int(t, 0);
+    table_int(t, 0);
+    table_end(t);
+}
+
+static void fill_databases(struct gathering *g, struct table *t)
+{
+    struct registry *r = g->office->front->registry;
+    const struct options *o = &g->config->o;
+    struct database_roll roll = roll_databases(r);
+    struct account_roll accounts = roll_accounts(r);
+    for (size_t i = 0; i < roll.count; i++) {
+        const struct database *db = roll.items[i];
+        if (atomic_load(&db->retired)) { continue; }
+        int clients = 0;
+        for (size_t k = 0; k < roll.count; k++) { /* those of its retired definitions too */
+            if (strcmp(roll.items[k]->name, db->name) == 0) {
+                clients += atomic_load(&roll.items[k]->clients);
+            }
+        }
+        put_database(t, db, o, count_servers(&accounts, db->name, NULL), clients);
+    }
+    put_console_database(t, o, g->consoles);
+    mem_free(&accounts.items);
+    mem_free(&roll.items);
+}
+
+/* ---- SHOW DATABASES as PgBouncer 1.7 told it ------------------------------------------------- */
+
+static const struct column old_database_columns[] = {
+    SHOW_TEXT("name"),
+    SHOW_TEXT("host"),
+    SHOW_INT("port"),
+    SHOW_TEXT("database"),
+    SHOW_TEXT("force_user"),
+    SHOW_INT("pool_size"),
+    SHOW_INT("reserve_pool"),
+    SHOW_TEXT("pool_mode"),
+    SHOW_INT("max_connections"),
+    SHOW_INT("current_connections"),
+};
+
+static void fill_old_databases(struct gathering *g, struct table *t)
+{
+    struct registry *r = g->office->front->registry;
+    const struct options *o = &g->config->o;
+    struct database_roll roll = roll_databases(r);
+    struct account_roll accounts = roll_accounts(r);
+    for (size_t i = 0; i < roll.count; i++) {
+        const struct database *db = roll.items[i];
+        const struct database_config *line = db->line;
+        if (atomic_load(&db->retired)) { continue; }
+        table_row(t);
+        table_text(t, db->name);
+        put_hosts(t, line);
+        table_text(t, line->dbname != NULL ? line->dbname : db->name);
+        table_text(t, line->user);
+        table_int(t, over(line->pool_size, o->default_pool_size));
+        table_int(t, over(line->reserve_pool_size, o->reserve_pool_size));
+        table_text(t, line->pool_mode >= 0 ? option_pool_modes[line->pool_mode] : NULL);
+        table_int(t, over(line->max_db_connections, o->max_db_connections));
+        table_int(t, count_servers(&accounts, db->name, NULL));
+        table_end(t);
+    }
+    mem_free(&accounts.items);
+    mem_free(&roll.items);
+}
+
+/* ---- SHOW USERS ------------------------------------------------------------------------------ */
+
+static const struct column user_columns[] = {
+    SHOW_TEXT("name"),
+    SHOW_TEXT("pool_size"),
+    SHOW_TEXT("reserve_pool_size"),
+    SHOW_TEXT("pool_mode"),
+    SHOW_INT("max_user_connections"),
+    SHOW_INT("current_connections"),
+    SHOW_INT("max_user_client_connections"),
+    SHOW_INT("current_client_connections"),
+};
+
+static unsigned count_clients(const struct gathering *g, const char *user)
+{
+    unsigned n = 0;
+    hmap_each (link, &g->tallies) {
+        const struct tally *t = container_of(link, struct tally, link);
+        if (strcmp(t->account->user, user) == 0) { n += t->active + t->waiting; }
+    }
+    return n;
+}
+
+static void put_size(struct table *t, int size)
+{
+    if (size < 0) {
+        table_text(t, "");
+    } else {
+        table_int(t, size);
+    }
+}
+
+static void put_user(struct gathering *g, struct table *t, const struct account_roll *accounts,
+                     const char *name)
+{
+    const struct user_config *u = config_user(g->config, name);
+    const struct options *o = &g->config->o;
+    table_row(t);
+    table_text(t, name);
+    put_size(t, u == NULL ? -1 : u->pool_size);
+    put_size(t, u == NULL ? -1 : u->reserve_pool_size);
+    table_text(t, u != NULL && u->pool_mode >= 0 ? option_pool_modes[u->pool_mode] : NULL);
+    table_int(t, over(u == NULL ? -1 : u->max_user_connections, o->max_user_connections));
+    table_int(t, count_servers(accounts, NULL, name));
+    table_int(
+        t, over(u == NULL ? -1 : u->max_user_client_connections, o->max_user_client_connections));
+    table_int(t, count_clients(g, name));
+    table_end(t);
+}
+
+/* Users that the ini names and those that were seen, each once. Owner: the caller. */
+static const char **list_users(const struct config *cfg, const struct account_roll *accounts,
+                               size_t *ret_count)
+{
+    const char **names = mem_array(const char *, cfg->users_count + accounts->count + 1);
+    size_t count = 0;
+    for (size_t i = 0; i < cfg->users_count; i++) { names[count++] = cfg->users[i].name; }
+    for (size_t i = 0; i < accounts->count; i++) {
+        bool known = false;
+        for (size_t k = 0; k < count && !known; k++) {
+            known = strcmp(names[k], accounts->items[i]->user) == 0;
+        }
+        if (!known) { names[count++] = accounts->items[i]->user; }
+    }
+    *ret_count = count;
+    return names;
+}
+
+static void fill_users(struct gathering *g, struct table *t)
+{
+    struct account_roll accounts = roll_accounts(g->office->front->registry);
+    size_t count;
+    const char **names = list_users(g->config, &accounts, &count);
+    for (size_t i = 0; i < count; i++) { put_user(g, t, &accounts, names[i]); }
+    mem_free(&names);
+    mem_free(&accounts.items);
+}
+
+/* ---- SHOW LISTS, SHOW STATE ------------------------------------------------------------------ */
+
+static const struct column list_columns[] = {SHOW_TEXT("list"), SHOW_INT("items")};
+static const struct column state_columns[] = {SHOW_TEXT("key"), SHOW_TEXT("value")};
+
+static void put_list(struct table *t, const char *name, size_t items)
+{
+    table_row(t);
+    table_text(t, name);
+    table_int(t, (int64_t)items);
+    table_end(t);
+}
+
+static void fill_lists(struct gathering *g, struct table *t)
+{
+    struct registry *r = g->office->front->registry;
+    struct database_roll roll = roll_databases(r);
+    struct account_roll accounts = roll_accounts(r);
+    size_t databases = 1, pools = 1, clients = g->consoles; /* the console's own */
+    unsigned used = 0, users;
+    size_t count;
+    const char **names = list_users(g->config, &accounts, &count);
+    mem_free(&names);
+    users = (unsigned)count;
+    for (size_t i = 0; i < roll.count; i++) { databases += !atomic_load(&roll.items[i]->retired); }
+    for (size_t i = 0; i < accounts.count; i++) {
+        struct pool_counts c = roll_counts(accounts.items[i]);
+        pools += !atomic_load(&accounts.items[i]->database->retired);
+        used += c.total;
+    }
+    hmap_each (link, &g->tallies) {
+        const struct tally *tally = container_of(link, struct tally, link);
+        clients += tally->active + tally->waiting;
+    }
+    put_list(t, "databases", databases);
+    put_list(t, "users", users);
+    put_list(t, "peers", g->config->peers_count);
+    put_list(t, "pools", pools);
+    put_list(t, "peer_pools", 0);
+    put_list(t, "free_clients", 0);
+    put_list(t, "used_clients", clients + g->logins);
+    put_list(t, "login_clients", g->logins);
+    put_list(t, "free_servers", 0);
+    put_list(t, "used_servers", used);
+    put_list(t, "dns_names", 0);
+    put_list(t, "dns_zones", 0);
+    put_list(t, "dns_queries", 0);
+    put_list(t, "dns_pending", 0);
+    mem_free(&accounts.items);
+    mem_free(&roll.items);
+}
+
+static void put_state(struct table *t, const char *key, bool yes)
+{
+    table_row(t);
+    table_text(t, key);
+    table_yes(t, yes);
+    table_end(t);
+}
+
+static void fill_state(struct gathering *g, struct table *t)
+{
+    unsigned paused, going;
+    roll_paused(g->office->front->registry, NULL, &paused, &going);
+    bool all = paused > 0 && going == 0;
+    put_state(t, "active", !all);
+    put_state(t, "paused", all);
+    put_state(t, "suspended", false);
+}
+
+const struct show show_databases = {"databases", SHOW_COLUMNS(database_columns), tally_visit,
+                                    fill_databases};
+const struct show show_databases_1_7 = {"databases", SHOW_COLUMNS(old_database_columns), NULL,
+                                        fill_old_databases};
+const struct show show_users = {"users", SHOW_COLUMNS(user_columns), tally_visit, fill_users};
+const struct show show_lists = {"lists", SHOW_COLUMNS(list_columns), tally_visit, fill_lists};
+const struct show show_state = {"state", SHOW_COLUMNS(state_columns), NULL, fill_state};
