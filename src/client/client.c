@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <stdio.h>
-#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -21,13 +20,6 @@ struct log_who client_who(const struct client *c)
                             .address = c->address};
 }
 
-static uint32_t random_u32(void)
-{
-    uint32_t v;
-    if (getrandom(&v, sizeof v, 0) != (ssize_t)sizeof v) { v = (uint32_t)clock_now_us(); }
-    return v;
-}
-
 void client_accept(struct front *f, int fd, const struct address *peer)
 {
     char host[64];
@@ -39,8 +31,6 @@ void client_accept(struct front *f, int fd, const struct address *peer)
     c->unix_socket = peer->any.sa_family == AF_UNIX;
     c->address = mem_strdup(host);
     c->id = atomic_fetch_add(&f->shared->last_id, 1) % 0x7fffffff + 1;
-    put_u32(c->key, c->id);
-    put_u32(c->key + 4, random_u32());
     c->connected_us = clock_now_us();
     c->connected_wall_us = clock_wall_us();
     c->startup = varset_ref(varset_empty());

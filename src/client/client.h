@@ -23,6 +23,8 @@ struct client_ops { /* client/ calls up without knowing request/ or admin/ */
     void (*closed)(struct client *c); /* last call */
 };
 
+enum { CLIENT_KEY_SHORT = 8, CLIENT_KEY_LONG = 36 }; /* up to protocol 3.0, and from 3.2 on */
+
 enum client_state { CLIENT_LOGIN, CLIENT_READY, CLIENT_CLOSED };
 
 struct client_stmt { /* a name the client gave to a prepared statement */
@@ -42,9 +44,12 @@ struct client {
     };
     struct timer timer;
     enum client_state state;
-    struct hlink key_link;   /* in the table of cancel keys, once it has one */
-    uint8_t key[8];          /* the id and a secret, as the client was told */
-    uint32_t id;             /* also the pid of its cancel key */
+    struct hlink key_link;        /* in the table of cancel keys, once it has one */
+    uint8_t key[CLIENT_KEY_LONG]; /* as the client was told: a pid, which is its id where there are
+                                     no peers, and a secret */
+    uint8_t key_len;
+    bool key_hops; /* peers may count in it */
+    uint32_t id;
     struct account *account; /* NULL during login and on the console */
     struct login *login;     /* while it lasts */
     char *address;           /* "10.0.0.1", "unix" */
@@ -135,10 +140,13 @@ void client_forget_names(struct client *c); /* the unnamed one stays */
 void client_forget_statements(struct client *c);
 
 /* ---- cancel keys, process-wide */
+/* peer_id 0: there are no peers. */
+void client_make_key(struct client *c, int peer_id, bool is_long);
 void client_keep_key(struct client *c);
 void client_drop_key(struct client *c);
-/* Any thread: finds the client and has its worker call ops->cancel(). Unknown keys are ignored. */
-void client_cancel(struct shared *s, uint32_t pid, struct bytes key);
+/* Any thread: finds the client and has its worker call ops->cancel(). false: nobody has this key.
+ */
+bool client_cancel(struct shared *s, struct bytes key);
 
 /* ---- between login.c and client.c */
 void client_login_start(struct client *c);

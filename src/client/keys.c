@@ -2,8 +2,12 @@
  * Cancel keys: from the key an application was given to the client it belongs to, whichever worker
  * it is on. The table holds ids, not pointers: the worker looks again when the letter arrives.
  */
+#include <assert.h>
+#include <sys/random.h>
+
 #include "base/mem.h"
 #include "client/client.h"
+#include "client/peers.h"
 
 struct cancel_letter {
     struct letter letter;
@@ -29,7 +33,21 @@ void shared_free(struct shared **ps)
 
 static struct bytes key_of(const struct client *c)
 {
-    return bytes_of(c->key, sizeof c->key);
+    return bytes_of(c->key, c->key_len);
+}
+
+void client_make_key(struct client *c, int peer_id, bool is_long)
+{
+    c->key_len = is_long ? CLIENT_KEY_LONG : CLIENT_KEY_SHORT;
+    ssize_t got = getrandom(c->key, c->key_len, 0);
+    assert(got == c->key_len); /* so few bytes always come whole */
+    (void)got;
+    if (peer_id != 0) {
+        peers_mark_key(c->key, peer_id);
+        c->key_hops = true;
+    } else {
+        put_u32(c->key, c->id);
+    }
 }
 
 void client_keep_key(struct client *c)
@@ -61,21 +79,32 @@ static void open_cancel(struct letter *l)
     mem_free(&cl);
 }
 
-void client_cancel(struct shared *s, uint32_t pid, struct bytes key)
+bool client_cancel(struct shared *s, struct bytes key)
 {
-    if (key.len != 4) { return; }
-    uint8_t whole[8];
-    put_u32(whole, pid);
-    memcpy(whole + 4, key.ptr, 4);
+    uint8_t made[CLIENT_KEY_LONG];
+    if (key.len != CLIENT_KEY_SHORT && key.len != CLIENT_KEY_LONG) { return false; }
     struct front *front = NULL;
+    uint32_t id = 0;
     lock_take(&s->lock);
-    struct hlink *link = hmap_find(&s->keys, bytes_of(whole, sizeof whole));
-    if (link != NULL) { front = container_of(link, struct client, key_link)->front; }
+    struct hlink *link = hmap_find(&s->keys, key);
+    if (link == NULL && (key.ptr[7] & PEERS_HOPS) != PEERS_HOPS) {
+        /* It may have come by other peers: as it was made, before they counted. */
+        memcpy(made, key.ptr, key.len);
+        made[7] |= PEERS_HOPS;
+        link = hmap_find(&s->keys, bytes_of(made, key.len));
+        if (link != NULL && !container_of(link, struct client, key_link)->key_hops) { link = NULL; }
+    }
+    if (link != NULL) {
+        const struct client *c = container_of(link, struct client, key_link);
+        front = c->front;
+        id = c->id;
+    }
     lock_drop(&s->lock);
-    if (front == NULL) { return; }
+    if (front == NULL) { return false; }
     struct cancel_letter *cl = mem_new(struct cancel_letter);
     cl->letter.open = open_cancel;
     cl->front = front;
-    cl->id = pid;
+    cl->id = id;
     loop_post(front->loop, &cl->letter);
+    return true;
 }

@@ -10,13 +10,16 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "client/client.h"
+#include "client/peers.h"
 #include "client/welcome.h"
 #include "pgwire/compose.h"
 #include "pgwire/frame.h"
 #include "pgwire/response.h"
 #include "pgwire/startup.h"
 
-enum login_step { LOGIN_STARTUP, LOGIN_AUTH, LOGIN_WELCOME };
+enum login_step { LOGIN_STARTUP, LOGIN_FORWARD, LOGIN_AUTH, LOGIN_WELCOME };
+
+enum { PROTOCOL_3_2 = 0x00030002 }; /* the newest we speak with clients */
 
 struct login {
     enum login_step step;
@@ -27,7 +30,9 @@ struct login {
     const struct varset *given; /* startup parameters and options */
     unsigned refusals;          /* of encryption */
     bool late;                  /* pgusher was stopping already: the console only */
+    bool long_key;              /* protocol 3.2 */
     bool negotiate;
+    struct forward *forward; /* LOGIN_FORWARD: a cancel request is on its way to a peer */
     struct welcome *welcome;
 };
 
@@ -39,6 +44,7 @@ static void free_login(struct client *c)
     if (l == NULL) { return; }
     c->login = NULL;
     welcome_drop(&l->welcome);
+    forward_drop(&l->forward);
     verify_free(&l->verify);
     userlist_unref(&l->userlist);
     config_unref(&l->config);
@@ -260,7 +266,8 @@ static void finish(struct client *c, struct bytes parameters)
         log_info(&who, "login attempt: ok db=%s user=%s", c->login->database, c->login->user);
     }
     buf_put_bytes(out, parameters);
-    compose_key(out, c->id, get_u32(c->key + 4));
+    client_make_key(c, o->peer_id, c->login->long_key);
+    compose_key(out, bytes_of(c->key, c->key_len));
     compose_ready(out, 'I');
     free_login(c);
     timer_clear(&c->front->loop->timers, &c->timer);
@@ -371,7 +378,8 @@ static void take_startup(struct client *c, const struct startup *s)
         client_fail(c, &why);
         return;
     }
-    if (l->negotiate || (s->version & 0xffff) > 0) {
+    l->long_key = s->version >= PROTOCOL_3_2;
+    if (l->negotiate || s->version > PROTOCOL_3_2) {
         const char *unknown[16];
         unsigned count = 0;
         size_t at = 0;
@@ -379,7 +387,8 @@ static void take_startup(struct client *c, const struct startup *s)
         while (count < 16 && startup_next(s, &at, &name, &value)) {
             if (strncmp(name, "_pq_.", 5) == 0) { unknown[count++] = name; }
         }
-        compose_negotiate(&c->stream.out, 0x00030000, unknown, count);
+        uint32_t spoken = s->version > PROTOCOL_3_2 ? PROTOCOL_3_2 : s->version;
+        compose_negotiate(&c->stream.out, spoken, unknown, count);
     }
     bool console = strcmp(l->database, "pgbouncer") == 0 || strcmp(l->database, "pgusher") == 0;
     e = console ? open_console(c, &why) : l->late ? refuse_late(&why) : E_OK;
@@ -418,6 +427,39 @@ static void take_answer(struct client *c, struct bytes body)
     }
 }
 
+/* ---- cancel requests ------------------------------------------------------------------------- */
+
+static void on_forwarded(void *arg)
+{
+    struct client *c = arg;
+    c->login->forward = NULL;
+    client_close(c, "cancel request");
+}
+
+static void on_forward_late(struct timer *t)
+{
+    client_close(container_of(t, struct client, timer), "cancel_wait_timeout");
+}
+
+/* Who asks waits for the close, to know that it was done: so it comes when a peer has done it. */
+static void take_cancel(struct client *c, struct bytes key)
+{
+    struct login *l = c->login;
+    struct front *f = c->front;
+    if (!client_cancel(f->shared, key)) {
+        l->forward = forward_start(f->loop, l->config, key, on_forwarded, c);
+    }
+    if (l->forward == NULL) {
+        client_close(c, "cancel request");
+        return;
+    }
+    l->step = LOGIN_FORWARD;
+    stream_pause(&c->stream, true); /* it may leave meanwhile: the request goes its way */
+    c->timer.due = on_forward_late;
+    int64_t most_us = l->config->o.cancel_wait_timeout_us;
+    if (most_us > 0) { timer_set(&f->loop->timers, &c->timer, clock_now_us() + most_us); }
+}
+
 /* One packet. false: not complete, or the client is gone or past its login. */
 static bool take_packet(struct client *c, struct bytes in, size_t *used)
 {
@@ -444,8 +486,7 @@ static bool take_packet(struct client *c, struct bytes in, size_t *used)
             stream_flush(&c->stream);
             return true;
         case STARTUP_CANCEL:
-            client_cancel(c->front->shared, s.cancel_pid, s.cancel_key);
-            client_close(c, "cancel request");
+            take_cancel(c, bytes_of(in.ptr + s.size - s.cancel_key.len - 4, s.cancel_key.len + 4));
             return false;
         case STARTUP_LOGIN: take_startup(c, &s); return true;
         }

@@ -73,7 +73,6 @@ static const enum option_id waiting[] = {
     OPTION_auth_hba_file,
     OPTION_auth_ident_file,
     OPTION_auth_ldap_options,
-    OPTION_peer_id,
     OPTION_resolv_conf,
     OPTION_dns_max_ttl,
     OPTION_dns_nxdomain_ttl,
@@ -172,8 +171,8 @@ const char *config_unsupported(const struct config *cfg, size_t i)
         return "server_tls_sslmode is set, but this version has no TLS: servers are reached "
                "without";
     }
-    if (skip_to(&i, cfg->peers_count > 0)) {
-        return "[peers] is given, but this version does not forward cancel requests to peers";
+    if (skip_to(&i, cfg->peers_count > 0 && cfg->o.peer_id == 0)) {
+        return "[peers] is given, but without peer_id cancel requests do not find this process";
     }
     for (size_t d = 0; d < cfg->databases_count; d++) {
         const struct database_config *db = &cfg->databases[d];

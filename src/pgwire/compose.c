@@ -45,11 +45,10 @@ void compose_parameter(struct buf *out, const char *name, const char *value)
     compose_end(out, mark);
 }
 
-void compose_key(struct buf *out, uint32_t pid, uint32_t secret)
+void compose_key(struct buf *out, struct bytes key)
 {
     size_t mark = compose_begin(out, 'K');
-    buf_put_u32(out, pid);
-    buf_put_u32(out, secret);
+    buf_put_bytes(out, key);
     compose_end(out, mark);
 }
 

@@ -14,7 +14,8 @@ void compose_bare(struct buf *out, uint8_t type);
 /* ---- backend messages */
 void compose_auth(struct buf *out, uint32_t code, struct bytes data);
 void compose_parameter(struct buf *out, const char *name, const char *value);
-void compose_key(struct buf *out, uint32_t pid, uint32_t secret);
+/* key: a pid, and a secret of 4 bytes, or of up to 256 since protocol 3.2 */
+void compose_key(struct buf *out, struct bytes key);
 void compose_ready(struct buf *out, uint8_t status);
 void compose_complete(struct buf *out, const char *tag);
 /* severity "ERROR", "FATAL"; type 'E' */
@@ -24,7 +25,7 @@ void compose_fault(struct buf *out, const char *severity, const struct fault *wh
 /* type 'N'; detail and hint may be NULL */
 void compose_notice(struct buf *out, const char *severity, const char *sqlstate,
                     const char *message, const char *detail, const char *hint);
-/* NegotiateProtocolVersion: the newest minor we speak and the unknown _pq_. options, if any */
+/* NegotiateProtocolVersion: the version that is spoken and the unknown _pq_. options, if any */
 void compose_negotiate(struct buf *out, uint32_t version, const char *const *options,
                        unsigned count);
 

@@ -80,7 +80,8 @@ class FakeClient(wire.Stream):
                 name, value = m.strings()[:2]
                 self.parameters[name] = value
             elif m.kind == "K":
-                self.pid, self.key = struct.unpack("!II", m.body)
+                self.pid = struct.unpack_from("!I", m.body)[0]
+                self.key = struct.unpack_from("!I", m.body, 4)[0] if len(m.body) == 8 else m.body[4:]
         if answer.error:
             raise RuntimeError(f"login failed: {answer.error.fields()}")
         return answer

@@ -23,7 +23,7 @@ def startup(code=PROTOCOL_3, **parameters):
     body = struct.pack("!I", code)
     for name, value in parameters.items():
         body += cstr(name) + cstr(value)
-    if code == PROTOCOL_3:
+    if code >> 16 == 3:
         body += b"\0"
     return struct.pack("!I", len(body) + 4) + body
 
@@ -34,7 +34,8 @@ def special(code, body=b""):
 
 
 def cancel(pid, key):
-    return special(CANCEL_REQUEST, struct.pack("!II", pid, key))
+    """key: a number, or since protocol 3.2 bytes."""
+    return special(CANCEL_REQUEST, struct.pack("!I", pid) + (key if isinstance(key, bytes) else struct.pack("!I", key)))
 
 
 # ---- what clients send

@@ -21,6 +21,24 @@ def start(proxy, server, text):
     return c, s
 
 
+def test_a_long_cancel_key_reaches_the_query_and_half_of_it_nobody(proxy, server):
+    c = proxy.raw()
+    c.startup(code=wire.PROTOCOL_3 + 2)
+    c.send(wire.query("UPDATE t SET v = 'long'"))
+    s = server.accept()
+    s.until("long")
+    assert len(c.key) == 32
+    for wrong in (c.key[:4], c.key[:31], c.key[:-1] + bytes([c.key[-1] ^ 1])):
+        with proxy.raw() as k:
+            k.send(wire.cancel(c.pid, wrong))
+            k.expect_closed()
+    none_cancelled(server)
+    c.cancel()
+    assert server.cancelled() == (s.pid, s.key)
+    s.answer(s.seen[-1])
+    c.until_ready()
+
+
 def none_cancelled(server, seconds=0.4):
     with pytest.raises(queue.Empty):
         server.cancelled(seconds)

@@ -98,15 +98,34 @@ def test_protocol_2_is_refused_with_a_message(proxy):
     assert b"V2 protocol" in c.sock.recv(4096)
 
 
-def test_a_newer_minor_protocol_is_negotiated_down(proxy):
+# asked for: what NegotiateProtocolVersion says (None: it does not come), and the bytes of the cancel key
+MINORS = {
+    "3.0": (0, {}, None, 4),
+    "3.0 with an option": (0, {"_pq_.option": "1"}, (0, ["_pq_.option"]), 4),
+    "3.1": (1, {}, None, 4),
+    "3.2": (2, {}, None, 32),
+    "3.2 with options": (2, {"_pq_.a": "1", "_pq_.b": ""}, (2, ["_pq_.a", "_pq_.b"]), 32),
+    "3.3": (3, {}, (2, []), 32),
+    "3.9999": (9999, {"_pq_.grease": "x"}, (2, ["_pq_.grease"]), 32),
+}
+
+
+@pytest.mark.parametrize("what", MINORS)
+@pytest.mark.parametrize("database", ["app", "pgbouncer"])
+def test_the_newest_minor_protocol_that_both_know_is_spoken(proxy, what, database):
+    minor, options, negotiated, key_size = MINORS[what]
     c = proxy.raw()
-    body = struct.pack("!I", wire.PROTOCOL_3 + 2) + wire.cstr("user") + wire.cstr("app")
-    body += wire.cstr("database") + wire.cstr("app") + wire.cstr("_pq_.option") + wire.cstr("1") + b"\0"
-    c.send(struct.pack("!I", len(body) + 4) + body)
-    answer = c.until_ready()
-    assert answer.kinds[0] == "v", "NegotiateProtocolVersion comes first"
-    newest, count = struct.unpack_from("!II", answer.messages[0].body)
-    assert (newest, count) == (wire.PROTOCOL_3, 1)
+    answer = c.startup(user="boss", database=database, code=wire.PROTOCOL_3 + minor, **options)
+    first = answer.messages[0]
+    if negotiated is None:
+        assert first.kind == "R"
+    else:
+        assert first.kind == "v", "NegotiateProtocolVersion comes first"
+        version, count = struct.unpack_from("!II", first.body)
+        names = [n.decode() for n in first.body[8:].split(b"\0")[:-1]]
+        assert (version, count, names) == (wire.PROTOCOL_3 + negotiated[0], len(negotiated[1]), negotiated[1])
+    key = next(m.body for m in answer.messages if m.kind == "K")
+    assert len(key) == 4 + key_size
     assert answer.status == "I"
 
 

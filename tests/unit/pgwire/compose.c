@@ -36,7 +36,7 @@ TEST(login_messages_of_the_backend)
 {
     compose_auth(&out, 5, BYTES("salt"));
     compose_parameter(&out, "TimeZone", "UTC");
-    compose_key(&out, 1, 0xfffffffe);
+    compose_key(&out, BYTES("\0\0\0\1\xff\xff\xff\xfe"));
     compose_ready(&out, 'I');
     check_composed(BYTES("R\0\0\0\x0c\0\0\0\5salt"
                          "S\0\0\0\x11TimeZone\0UTC\0"

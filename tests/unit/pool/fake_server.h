@@ -76,7 +76,7 @@ static bool fake_login(struct fake_conn *c)
     c->started = true;
     compose_auth(&c->out, 0, (struct bytes){0});
     compose_parameter(&c->out, "TimeZone", "UTC");
-    compose_key(&c->out, 4711, 1);
+    compose_key(&c->out, BYTES("\0\0\x12\x67\0\0\0\1"));
     compose_ready(&c->out, 'I');
     return true;
 }
