@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "catalog/harmless.h"
 #include "catalog/model.h"
 
 enum { WALK_MOST = 128 };
@@ -442,7 +443,9 @@ static void judge_blindly(const struct statement *s, struct judgement *j)
 {
     enum extent extent = extent_of(s);
     j->replica = false;
-    j->taints = s->functions_count > 0 || s->writes_count > 0;
+    for (uint32_t i = 0; i < s->functions_count; i++) {
+        j->taints = j->taints || !function_is_harmless(&s->functions[i]);
+    }
     j->writes_all = extent == WRITES_ANYTHING ||
                     (extent == WRITES_NAMED && (s->writes_count > 0 || s->functions_count > 0));
     refuse(j, JUDGE_NO_CATALOG, NULL);

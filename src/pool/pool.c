@@ -343,6 +343,10 @@ static void take_back(struct server *s, bool fresh)
 
 void pool_checkin(struct server **ps)
 {
+    if ((*ps)->reset_needed) {
+        pool_recover(ps, false, true);
+        return;
+    }
     struct server *s = *ps;
     *ps = NULL;
     take_back(s, false);
@@ -365,10 +369,11 @@ void pool_recover(struct server **ps, bool cancel, bool reset)
         pool_discard(&s, "client disconnect in the middle of a message");
         return;
     }
-    if (!cancel && !reset && server_is_clean(s)) {
+    if (!cancel && !reset && !s->reset_needed && server_is_clean(s)) {
         pool_checkin(&s);
         return;
     }
+    reset = reset || s->reset_needed;
     const char *reset_query =
         s->pool->reset_query[0] == '\0' ? "DISCARD ALL" : s->pool->reset_query;
     server_clean(s, cancel, reset ? reset_query : NULL, s->pool->clean_timeout_us, on_cleaned);

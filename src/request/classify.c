@@ -106,8 +106,10 @@ static enum err add_text(struct request *r, struct known *k, struct bytes text,
     struct memo_entry *e = memo_find(k->memo, text);
     const struct statement *s = e->statement;
     const struct judgement *j = judge(k, e);
-    /* Where the catalog is not known functions are taken for harmless: else every one would pin. */
+    /* Where the catalog is not known, one of a user's may do anything, but to pin for each would be
+       too much: the server is reset at its release, so that nobody else sees what it did. */
     bool taints = j->taints && k->catalog != NULL;
+    f->may_taint = f->may_taint || (j->taints && k->catalog == NULL);
     f->count++;
     if (f->count == 1) {
         f->only = statement_ref(e->statement);
@@ -225,7 +227,7 @@ static enum err add_long(struct request *r, struct known *k, struct fault *why)
         const struct prepared *p = pending_statement(r, r->unit.statement);
         if (p != NULL) { return add_text(r, k, p->text, NULL, why); }
     }
-    r->facts.unknown = true;
+    r->facts.unknown = r->facts.may_taint = true;
     if (r->unit.type == 'Q' && r->client->account->identity != NULL) {
         (void)fault_state(why, E_DENIED, "42501", "statement is too long to be checked");
         fault_hint(why, "This database has protected settings: pass long values as parameters.");
@@ -246,7 +248,7 @@ enum move step_classify(struct request *r)
     switch (r->unit.kind) {
     case UNIT_QUERY: e = add_text(r, k, r->unit.text, NULL, &why); break;
     case UNIT_BATCH: e = add_batch(r, k, &why); break;
-    case UNIT_FUNCTION: f->unknown = true; break;
+    case UNIT_FUNCTION: f->unknown = f->may_taint = true; break;
     case UNIT_STREAM: e = add_long(r, k, &why); break;
     }
     if (e != E_OK) { return request_fail(r, &why); }

@@ -92,7 +92,8 @@ void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_ba
     c->active_us = loop_now(c->front->loop);
     /* A function may have changed what the caller must not: all of it is set again before the next.
      */
-    if ((r->pins & PIN_UNKNOWN) != 0 && c->account->identity != NULL && r->server != NULL) {
+    if (c->account->identity != NULL && r->server != NULL &&
+        ((r->pins & PIN_UNKNOWN) != 0 || r->server->reset_needed)) {
         r->server->sure = false;
     }
     if (!failed) {

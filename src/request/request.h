@@ -77,6 +77,7 @@ struct facts {
     bool discards;           /* one drops all prepared statements */
     bool nocache;            /* a hint says so */
     bool ends;               /* one of them ends a transaction or a part of it */
+    bool may_taint;          /* calls what no catalog tells about: it may change the session */
     bool writes_all;
     unsigned writes_count;
     uint32_t writes[JUDGE_DEPS];

@@ -315,6 +315,8 @@ static void expect_effects(struct request *r)
         }
         r->writes[r->writes_count++] = f->writes[i];
     }
+    bool runs = r->unit.kind != UNIT_BATCH || r->unit.executes > 0 || r->unit.has_bind;
+    if (f->may_taint && runs) { r->server->reset_needed = true; }
     if (r->unit.kind == UNIT_BATCH && r->unit.executes == 0) {
         /* Parsed and bound only. An Execute may follow, when it is not known of what. */
         if (r->unit.has_bind && (f->sets || f->discards || (f->flags & STMT_RESETS_ALL) != 0)) {

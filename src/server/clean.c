@@ -42,6 +42,7 @@ static void forget_all_state(struct server *s)
     s->now = varset_ref(none);
     s->sure = true;
     s->have_unsure = false;
+    s->reset_needed = false;
 }
 
 /* Nothing is owed any more: what comes next? */

@@ -53,6 +53,7 @@ struct server {
     _Atomic(struct loop *) home; /* whose loop watches it; NULL between two. The console asks */
     const struct server_target *target;
     _Atomic bool close_needed; /* at the next release */
+    bool reset_needed;         /* ... instead: something may have changed the session unseen */
     bool copy_in;              /* the server waits for CopyData */
     uint32_t left; /* bytes still to come of a message that is passed on or dropped unread */
     bool torn;     /* a message was sent in part: it can only be closed */

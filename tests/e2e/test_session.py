@@ -121,6 +121,40 @@ def test_set_config_inside_a_function_does_not_leak(run_pgusher, cluster, name):
     assert [show(two_servers.connect(), "work_mem") for _ in range(3)] == [default] * 3
 
 
+UNSEEN = {
+    "select": lambda c, f: c.execute(f"SELECT {f}()"),
+    "prepared": lambda c, f: c.execute(f"SELECT {f}()", prepare=True),
+    "transaction": lambda c, f: [c.execute(q) for q in ("BEGIN", f"SELECT {f}()", "COMMIT")],
+    "failed": lambda c, f: [pytest.raises(psycopg.Error, c.execute, f"SELECT {f}(), 1 / 0"), c.execute("SELECT 1")],
+    "in a text of several": lambda c, f: c.execute(f"SELECT 1; SELECT {f}(); SELECT 2", prepare=False),
+}
+
+
+@pytest.mark.parametrize("call", UNSEEN.values(), ids=UNSEEN.keys())
+def test_without_a_catalog_what_a_function_may_have_set_ends_with_its_transaction(proxy, cluster, name, call):
+    """One server for all: the caller may not be pinned to it, and nobody else sees a trace."""
+    cluster.primary.execute(f"""CREATE FUNCTION {name}() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+        PERFORM set_config('app.{name}', 'leaked', false), pg_advisory_lock(77);
+        SET ROLE app;
+        PERFORM nextval('{name}_seq'); CREATE TEMP TABLE {name}_temp (i int); END $$;
+        CREATE SEQUENCE {name}_seq; GRANT ALL ON {name}_seq TO app""")
+    a, b = proxy.connect(prepare_threshold=0), proxy.connect(prepare_threshold=0)
+    one = "SELECT current_setting(%s, true), current_user, to_regclass(%s)"
+    before = b.execute(one, (f"app.{name}", f"{name}_temp")).fetchone()
+    for _ in range(2):
+        call(a, name)
+        after = b.execute(one, (f"app.{name}", f"{name}_temp")).fetchone()
+        assert after in (before, ("", *before[1:]))
+        assert b.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 77").fetchone() == (0,)
+
+
+def test_without_a_catalog_builtin_functions_cost_no_reset(proxy, cluster):
+    a, mark = proxy.connect(prepare_threshold=0), cluster.primary.mark()
+    for _ in range(3):
+        a.execute("SELECT lower('X'), now(), count(*), pg_catalog.abs(-1), coalesce(max(1), 2) FROM pg_class")
+    assert cluster.primary.ran("DISCARD", mark) == []
+
+
 def test_set_in_a_do_block_does_not_leak(two_servers):
     a, b = two_servers.connect(), two_servers.connect()
     default = show(b, "work_mem")

@@ -20,8 +20,12 @@ TEST(a_read_of_named_tables_is_cacheable_and_depends_on_them)
 
 TEST(without_a_catalog_every_doubt_is_taken)
 {
-    struct judgement j = small_judge(NULL, small_select("menus", "count"));
+    struct judgement j = small_judge(NULL, small_select("menus", "count my_function"));
     CHECK(j.reason == JUDGE_NO_CATALOG && !j.replica && j.taints && j.writes_all);
+    CHECK(small_judge(NULL, small_select("menus", "count public.lower")).taints);
+    CHECK(small_judge(NULL, small_select("menus", "query_to_xml")).taints);
+    j = small_judge(NULL, small_select("menus", "abs xpath_exists pg_catalog.count set_config"));
+    CHECK(!j.taints && j.writes_all);
     j = small_judge(NULL, small_select("menus", ""));
     CHECK(!j.replica && !j.writes_all);
     j = small_judge(NULL, small_modify("menus"));
