@@ -186,6 +186,18 @@ static size_t take_copy(struct request *r, struct bytes in, struct frame f)
     return here;
 }
 
+/* PostgreSQL (14 and later) looks at the type alone, and cannot go on behind it. */
+static void refuse_in_copy(struct client *c, uint8_t type)
+{
+    struct fault why;
+    (void)fault_state(&why, E_PROTOCOL, "08P01",
+                      "unexpected message type 0x%02X during COPY from stdin", type);
+    compose_fault(&c->stream.out, "ERROR", &why);
+    (void)fault_state(&why, E_PROTOCOL, "08P01",
+                      "terminating connection because protocol synchronization was lost");
+    client_fail(c, &why);
+}
+
 static size_t take_left(struct request *r, struct bytes in)
 {
     size_t here = r->left < in.len ? r->left : in.len;
@@ -306,6 +318,11 @@ static size_t run(struct client *c, struct bytes in)
             }
             used += take_copy(r, rest, f);
             continue;
+        }
+        if (e == E_OK && !inside && r->server != NULL && r->server->copy_in && f.type != 'H' &&
+            f.type != 'S') {
+            refuse_in_copy(c, f.type);
+            return used;
         }
         if (e == E_OK && !inside && c->skip_to_sync) {
             used += take_skipped(c, r, rest, f);

@@ -3,6 +3,8 @@
 import psycopg
 import pytest
 
+from harness import wire
+from harness.fake_client import FakeClient
 from harness.process import wait_for
 
 
@@ -55,8 +57,6 @@ def test_a_copy_broken_off_by_the_client_leaves_nothing(proxy, name):
 
 
 def test_a_client_that_vanishes_in_copy_frees_the_server(proxy, cluster, name):
-    from harness import wire
-
     c = proxy.raw()
     c.startup()
     c.send(wire.query(f"COPY {name} FROM STDIN"))
@@ -76,3 +76,27 @@ def test_copy_inside_a_transaction(proxy, name):
     assert c.execute(f"SELECT count(*) FROM {name}").fetchone() == (1,)
     c.rollback()
     assert c.execute(f"SELECT count(*) FROM {name}").fetchone() == (0,)
+
+
+STRANGERS = {"close": wire.close("S", "x"), "close of the portal": wire.close("P"), "parse": wire.parse("SELECT 1"),
+             "known": wire.parse("SELECT 'known'", "known"), "bind": wire.bind(), "describe": wire.describe(),
+             "execute": wire.execute(), "query": wire.query("SELECT 1"), "function": wire.message("F", b"\0\0\0\1")}
+
+
+@pytest.mark.parametrize("protocol", ["simple", "extended"])
+@pytest.mark.parametrize("message", STRANGERS.values(), ids=STRANGERS.keys())
+def test_what_does_not_belong_into_a_copy_ends_the_session_as_it_does_directly(proxy, cluster, name, message, protocol):
+    def end(c):
+        c.startup()
+        c.prepare("known", "SELECT 'known'")
+        begin = [wire.parse(f"COPY {name} FROM STDIN"), wire.bind(), wire.execute(), wire.SYNC]
+        c.send(*([wire.query(f"COPY {name} FROM STDIN")] if protocol == "simple" else begin))
+        c.until("G")
+        c.send(wire.copy_data(b"1\tx\n"), message)
+        errors = [c.receive().fields() for _ in range(2)]
+        c.expect_closed()
+        return [{k: e[k] for k in "SCM"} for e in errors]
+
+    other = proxy.connect()
+    assert end(proxy.raw()) == end(FakeClient(cluster.primary.port))
+    assert other.execute(f"SELECT count(*) FROM {name}").fetchone() == (0,)
