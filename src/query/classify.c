@@ -162,7 +162,7 @@ static struct verdict discard(struct walk *w, const PgQuery__DiscardStmt *discar
 {
     switch ((int)discard->target) {
     case PG_QUERY__DISCARD_MODE__DISCARD_ALL:
-        w->facts->flags |= STMT_RESETS_ALL;
+        w->facts->flags |= STMT_RESETS_ALL | STMT_FORGETS;
         return (struct verdict){.kind = STMT_DISCARD_ALL, .name = "all"};
     case PG_QUERY__DISCARD_MODE__DISCARD_PLANS:
         return (struct verdict){.kind = STMT_DISCARD, .name = "plans"};
@@ -255,6 +255,7 @@ static struct verdict session(struct walk *w, const PgQuery__Node *node)
 {
     switch ((int)node->node_case) {
     case PG_QUERY__NODE__NODE_DEALLOCATE_STMT:
+        if (node->deallocate_stmt->name[0] == '\0') { w->facts->flags |= STMT_FORGETS; }
         return (struct verdict){.kind = STMT_DEALLOCATE, .name = node->deallocate_stmt->name};
     case PG_QUERY__NODE__NODE_LISTEN_STMT:
         w->facts->pins |= PIN_LISTEN;

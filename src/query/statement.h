@@ -82,6 +82,7 @@ enum stmt_flag {
     STMT_RESETS_ALL_LAST = 1 << 18, /* ... and only as the last one */
     STMT_ROLLS_BACK_TO = 1 << 19,   /* ROLLBACK TO among the statements */
     STMT_TEMP_DROP = 1 << 20,       /* CREATE TEMP ... ON COMMIT DROP only */
+    STMT_FORGETS = 1 << 22,         /* DEALLOCATE ALL or DISCARD ALL is among the statements */
     STMT_BACKSLASH = 1 << 21, /* a backslash is in the text: with standard_conforming_strings off it
                                  may mean something else than what is told here */
 };

@@ -122,8 +122,7 @@ static enum err add_text(struct request *r, struct known *k, struct bytes text,
     f->replica = f->replica && j->replica;
     f->fusible = f->fusible && (s->flags & STMT_FUSIBLE) != 0;
     f->sets = f->sets || s->kind == STMT_SET || s->kind == STMT_RESET;
-    f->discards = f->discards || s->kind == STMT_DISCARD_ALL ||
-                  (s->kind == STMT_DEALLOCATE && s->name == NULL);
+    f->discards = f->discards || (s->flags & STMT_FORGETS) != 0;
     f->unknown = f->unknown || s->kind == STMT_UNKNOWN || is_read_otherwise(r->client, s);
     f->ends = f->ends || s->kind == STMT_COMMIT || s->kind == STMT_ROLLBACK ||
               s->kind == STMT_ROLLBACK_TO ||

@@ -44,17 +44,11 @@ static void pin(struct request *r)
     r->pins = 0;
 }
 
-/* DISCARD ALL: the session is as at its start, on the server and here. DEALLOCATE ALL, or one of
-   them somewhere in a text of several: at least the statements are gone. */
-static void discard_all(struct request *r, bool all)
+/* DISCARD ALL: the session is as at its start. */
+static void unpin(struct request *r)
 {
-    struct client *c = r->client;
-    if (all) {
-        c->pins = c->account->mode == POOL_SESSION ? PIN_SESSION : 0;
-        r->pins = 0;
-    }
-    client_forget_names(c);
-    server_forget_statements(r->server);
+    r->client->pins = r->client->account->mode == POOL_SESSION ? PIN_SESSION : 0;
+    r->pins = 0;
 }
 
 static void set_date_style(const struct varset **slot, const char *value)
@@ -97,16 +91,13 @@ void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_ba
         r->server->sure = false;
     }
     if (!failed) {
-        if ((r->resets & RESET_STATEMENTS) != 0) { discard_all(r, (r->resets & RESET_PINS) != 0); }
+        if ((r->resets & RESET_PINS) != 0) { unpin(r); }
         pin(r);
     } else if (r->partly) {
         pin(r);
     }
     if (failed && r->resets != 0 && r->server != NULL) {
         r->server->sure = false; /* DISCARD ALL may have been done before the error */
-    }
-    if (failed && (r->resets & RESET_STATEMENTS) != 0 && r->server != NULL) {
-        r->server->close_needed = true; /* which of them it has is not known any more */
     }
     if (r->dates && !failed && r->server != NULL) { take_date_style(r); }
     r->pins = 0;

@@ -228,6 +228,19 @@ static bool take_ready(struct relay *y, struct bytes body, enum expect_owner own
     return true;
 }
 
+/* DEALLOCATE ALL and DISCARD ALL, alone or in a text of several, count at once: no error after it
+   takes them back. */
+static void forget_statements(struct relay *y)
+{
+    client_forget_names(y->r->client);
+    server_forget_statements(y->s);
+}
+
+static bool drops_statements(const char *tag)
+{
+    return tag[0] == 'D' && (strcmp(tag, "DEALLOCATE ALL") == 0 || strcmp(tag, "DISCARD ALL") == 0);
+}
+
 /* A server that is killed warns before it closes: a read may still be asked elsewhere. */
 static bool is_last_word(struct bytes body)
 {
@@ -262,7 +275,10 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
         return mine;
     case 'A': r->broken = r->broken || (r->filling && mine); return mine || type == 'A';
     case 'C':
-        if (response_read_complete(body, &tag) == E_OK) { server_saw_tag(s, tag); }
+        if (response_read_complete(body, &tag) == E_OK) {
+            server_saw_tag(s, tag);
+            if (drops_statements(tag)) { forget_statements(y); }
+        }
         break;
     case 'G':
     case 'W':

@@ -35,7 +35,7 @@ enum {
     UNIT_NAMES = 16,
 };
 
-enum reset { RESET_SETTINGS = 1, RESET_STATEMENTS = 2, RESET_PINS = 4 };
+enum reset { RESET_SETTINGS = 1, RESET_STATEMENTS = 2, RESET_PINS = 4 }; /* STATEMENTS: relay.c */
 
 enum unit_kind {
     UNIT_QUERY,    /* one Query message */

@@ -17,9 +17,9 @@ static bool must_wait_for_answers(const struct request *r)
     const struct server *s = r->server;
     if (s->expects.count == 0 || r->batch_open) { return false; }
     const struct statement *st = r->facts.only;
-    bool changes = r->facts.pins != 0 || r->chains || (r->facts.flags & STMT_RESETS_ALL) != 0 ||
-                   st == NULL || st->kind == STMT_SET || st->kind == STMT_RESET ||
-                   st->kind == STMT_DEALLOCATE;
+    bool changes = r->facts.pins != 0 || r->chains || r->facts.discards ||
+                   (r->facts.flags & STMT_RESETS_ALL) != 0 || st == NULL || st->kind == STMT_SET ||
+                   st->kind == STMT_RESET || st->kind == STMT_DEALLOCATE;
     bool unsettled = s->have != s->now || !s->sure;
     return unsettled || changes || r->pins != 0 || r->writes_count > JUDGE_DEPS / 2 ||
            r->settings_sent || s->now != r->want || r->client->begin != NULL;
@@ -329,8 +329,7 @@ static void expect_effects(struct request *r)
     r->chains = r->chains || (f->flags & STMT_CHAIN) != 0;
     r->partly = (f->flags & STMT_TRANSACTION) != 0 ||
                 (s != NULL && (s->kind == STMT_CALL || s->kind == STMT_DO));
-    if (f->discards && f->count == 1) { r->resets |= RESET_STATEMENTS; }
-    if (f->discards && f->count != 1) { r->server->close_needed = true; }
+    if (f->discards) { r->resets |= RESET_STATEMENTS; }
     if ((f->flags & STMT_RESETS_ALL) != 0) {
         r->resets |= RESET_SETTINGS;
         if (s != NULL && s->kind == STMT_DISCARD_ALL) { r->resets |= RESET_PINS; }

@@ -147,7 +147,8 @@ bool server_has(const struct server *s, const struct prepared *p);
 void server_parse(struct server *s, const struct prepared *p, const char *name);
 /* Parse's fate: confirmed, or skipped because of an error before it. */
 void server_parsed(struct server *s, const struct prepared *p, bool done);
-void server_forget_statements(struct server *s); /* DISCARD ALL, DEALLOCATE ALL */
+/* DISCARD ALL, DEALLOCATE ALL: all but those whose Parse is still to be answered. */
+void server_forget_statements(struct server *s);
 
 /* ---- putting it in order: clean.c */
 /*

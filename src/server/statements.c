@@ -93,8 +93,21 @@ void server_parsed(struct server *s, const struct prepared *p, bool done)
     if (st != NULL) { drop(s, st); }
 }
 
+static bool is_on_its_way(const struct server *s, const struct prepared *p)
+{
+    for (uint32_t i = 0; i < s->expects.count; i++) {
+        const struct expect *x = expects_at(&s->expects, i);
+        if (x->kind == EXPECT_PARSE && x->prepared == p && !x->unnamed) { return true; }
+    }
+    return false;
+}
+
 void server_forget_statements(struct server *s)
 {
-    while (s->statements_count > 0) { drop(s, container_of(s->lru.next, struct server_stmt, lru)); }
     prepared_unref(&s->unnamed);
+    if (s->statements_count == 0) { return; }
+    dlist_each (node, &s->lru) {
+        struct server_stmt *st = container_of(node, struct server_stmt, lru);
+        if (!is_on_its_way(s, st->prepared)) { drop(s, st); }
+    }
 }

@@ -5,6 +5,9 @@ import threading
 import psycopg
 import pytest
 
+from harness import wire
+from harness.fake_client import FakeClient
+
 pytestmark = pytest.mark.tsan
 
 
@@ -126,3 +129,37 @@ def test_the_type_of_a_parameter_is_part_of_the_statement(run_pgusher, cluster):
         assert c.execute("SELECT pg_typeof(%s)::text", (1,)).fetchone() == ("smallint",)
         assert c.execute("SELECT pg_typeof(%s)::text", (1.5,)).fetchone() == ("double precision",)
         assert c.execute("SELECT pg_typeof(%s)::text", (True,)).fetchone() == ("boolean",)
+
+
+FORGETTING = {
+    "first": wire.query("DEALLOCATE ALL; SELECT 1"),
+    "last": wire.query("SELECT 1; DEALLOCATE ALL"),
+    "and an error after it": wire.query("DEALLOCATE ALL; SELECT 1 / 0"),
+    "never reached": wire.query("SELECT 1 / 0; DEALLOCATE ALL"),
+    "discard all": wire.query("DISCARD ALL"),
+    "refused": wire.query("SELECT 1; DISCARD ALL"),
+    "in a transaction": wire.query("BEGIN; DEALLOCATE ALL; ROLLBACK"),
+    "in a batch": wire.parse("DEALLOCATE ALL") + wire.bind() + wire.execute() + wire.parse("SELECT 5", "t") + wire.SYNC,
+    "in a batch that fails": wire.parse("DEALLOCATE ALL") + wire.bind() + wire.execute() + wire.parse("SELECT 5", "t")
+    + wire.bind("nosuch") + wire.SYNC,
+}
+
+
+@pytest.mark.parametrize("message", FORGETTING.values(), ids=FORGETTING.keys())
+def test_names_are_forgotten_when_the_server_has_forgotten_them(run_pgusher, cluster, message):
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1)
+
+    def play(c):
+        c.startup()
+        other = FakeClient(c.sock.getpeername()[1])
+        other.startup()
+        answers = [c.prepare("s", "SELECT 1"), c.prepare("u", "SELECT 2")]
+        c.send(message)
+        answers.append(c.until_ready())
+        for name in "stu":
+            other.prepare("s", f"SELECT '{name}'")
+            other.run("s")
+            answers += [c.run(name), c.prepare(name, "SELECT 3"), c.run(name)]
+        return [(a.kinds, a.sqlstate, a.rows) for a in answers]
+
+    assert play(p.raw()) == play(FakeClient(cluster.primary.port))

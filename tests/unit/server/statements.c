@@ -157,6 +157,7 @@ TEST(the_fate_of_a_statement_that_is_gone_already_is_of_no_interest)
 {
     server_parsed(server, a, false);
     server_need(server, a);
+    expects_clear(&server->expects);
     server_forget_statements(server);
     server_parsed(server, a, false);
     CHECK(server->statements_count == 0);
@@ -174,6 +175,15 @@ TEST(discard_all_forgets_the_unnamed_statement_as_well)
     CHECK(server->statements_count == 0);
     server_need(server, a);
     check_sent(NULL, a);
+}
+
+TEST(discard_all_keeps_what_is_parsed_behind_it)
+{
+    server_need(server, a);
+    expects_clear(&server->expects);
+    server_need(server, b); /* its answer is still to come: it was sent after */
+    server_forget_statements(server);
+    CHECK(!server_has(server, a) && server_has(server, b));
 }
 
 TEST(many_statements_never_exceed_the_limit)
@@ -216,6 +226,7 @@ int main(void)
         EACH(a_skipped_parse_is_sent_again_when_it_is_needed),
         EACH(the_fate_of_a_statement_that_is_gone_already_is_of_no_interest),
         EACH(discard_all_forgets_the_unnamed_statement_as_well),
+        EACH(discard_all_keeps_what_is_parsed_behind_it),
         EACH(many_statements_never_exceed_the_limit),
         EACH(a_statement_lives_on_a_server_when_every_client_has_forgotten_it),
     };
