@@ -143,7 +143,7 @@ const struct prepared *pending_statement(const struct request *r, const char *na
     const struct server *s = r->server;
     for (uint32_t i = s == NULL ? 0 : s->expects.count; i > 0; i--) {
         const struct expect *x = expects_at(&s->expects, i - 1);
-        if (x->name == NULL || strcmp(x->name, name) != 0) { continue; }
+        if (x->name == NULL || x->taken || strcmp(x->name, name) != 0) { continue; }
         return x->kind == EXPECT_FAKE && x->fake == '3' ? NULL : x->prepared;
     }
     return client_statement(r->client, name);

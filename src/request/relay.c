@@ -45,7 +45,7 @@ static void cut(struct relay *y, size_t size)
 /* Names take effect, made-up answers go out, while nothing of the server's is due before them. */
 static void settle_names(struct relay *y, struct expect *e)
 {
-    if (e->name != NULL) {
+    if (e->name != NULL && !e->taken) {
         bool closes = e->kind == EXPECT_CLOSE || (e->kind == EXPECT_FAKE && e->fake == '3');
         client_name_statement(y->r->client, e->name, closes ? NULL : e->prepared);
     }
@@ -78,7 +78,7 @@ static void skip_to_sync(struct relay *y)
     }
     while ((x = expects_head(&y->s->expects)) != NULL && x->kind != EXPECT_SYNC) {
         struct expect e = expects_pop(&y->s->expects);
-        if (e.kind == EXPECT_PARSE && e.prepared != NULL) {
+        if (e.kind == EXPECT_PARSE && e.prepared != NULL && !e.taken) {
             if (!e.unnamed) { server_parsed(y->s, e.prepared, false); }
             if (e.unnamed) { prepared_unref(&y->s->unnamed); }
         }
@@ -115,6 +115,25 @@ static bool may_ask_again(const struct relay *y, const struct error_msg *m)
            strcmp(m->sqlstate, "57P03") == 0;
 }
 
+/* "prepared statement "..." already exists": of the name that the client gave. */
+static void put_renamed(struct relay *y, struct bytes body, const struct expect *x)
+{
+    char ours[PREPARED_NAME];
+    prepared_name(x->prepared, ours);
+    const uint8_t *at = memmem(body.ptr, body.len, ours, strlen(ours));
+    size_t before = at == NULL ? body.len : (size_t)(at - body.ptr);
+    pass(y);
+    struct buf *out = &y->r->client->stream.out;
+    size_t mark = compose_begin(out, 'E');
+    buf_put(out, body.ptr, before);
+    if (at != NULL) {
+        buf_put(out, x->name, strlen(x->name));
+        buf_put_bytes(out, bytes_skip(body, before + strlen(ours)));
+    }
+    compose_end(out, mark);
+    y->r->answered = true;
+}
+
 /* true: pass it on. */
 static bool take_error(struct relay *y, struct bytes body)
 {
@@ -143,10 +162,12 @@ static bool take_error(struct relay *y, struct bytes body)
         return false;
     }
     y->s->copy_in = false;
+    bool renamed = x->taken && m.sqlstate != NULL && strcmp(m.sqlstate, "42P05") == 0;
+    if (renamed) { put_renamed(y, body, x); }
     if (x->kind != EXPECT_QUERY && x->kind != EXPECT_FUNCTION && x->kind != EXPECT_SYNC) {
         skip_to_sync(y);
     }
-    return true;
+    return !renamed;
 }
 
 static bool is_free(const struct relay *y)

@@ -90,12 +90,24 @@ static bool same_as(const struct prepared *p, const struct parse_msg *m)
 }
 
 /* In a failed transaction the server itself is to refuse all but what may end that. */
-static bool must_refuse(const struct request *r)
+static bool must_refuse(const struct request *r, struct bytes text)
 {
-    const struct statement *s = r->facts.only;
-    return r->client->status == 'E' && s != NULL && s->kind != STMT_COMMIT &&
-           s->kind != STMT_ROLLBACK && s->kind != STMT_ROLLBACK_TO && s->kind != STMT_EMPTY &&
-           s->kind != STMT_PREPARE_TRANSACTION;
+    if (r->client->status != 'E') { return false; }
+    const struct known *k = desk_known(r->desk, r->client->account->database);
+    const struct statement *s = memo_find(k->memo, text)->statement;
+    return s->kind != STMT_COMMIT && s->kind != STMT_ROLLBACK && s->kind != STMT_ROLLBACK_TO &&
+           s->kind != STMT_EMPTY && s->kind != STMT_PREPARE_TRANSACTION;
+}
+
+/* Where the server must refuse: it has that statement, so another Parse of it is an error. */
+static void send_refused_parse(struct request *r, const struct prepared *p, const char *name)
+{
+    struct server *s = r->server;
+    char ours[PREPARED_NAME];
+    server_need(s, p); /* an error in the text itself comes first */
+    prepared_name(p, ours);
+    extended_put_parse(&s->stream.out, ours, p->text, p->types, p->types_count);
+    expects_push_taken(&s->expects, p, name);
 }
 
 static void send_parse(struct request *r, struct bytes message, struct bytes body)
@@ -113,22 +125,12 @@ static void send_parse(struct request *r, struct bytes message, struct bytes bod
         forward(s, message);
         expects_push_named(&s->expects, EXPECT_PARSE, p, m.name);
         stats_add(&r->client->account->stats.server_parses, 1);
-    } else if (pending_statement(r, m.name) != NULL) {
-        /* The name is taken: the server is to say so, of the name it knows. */
-        const struct prepared *taken = pending_statement(r, m.name);
-        char name[PREPARED_NAME];
-        server_need(s, taken);
-        prepared_name(taken, name);
-        extended_put_parse(&s->stream.out, name, m.text, m.types, m.types_count);
-        expects_push(&s->expects, EXPECT_PARSE, OWNER_CLIENT, NULL);
-    } else if (server_has(s, p) && !must_refuse(r)) {
+    } else if (pending_statement(r, m.name) != NULL ||
+               (server_has(s, p) && must_refuse(r, m.text))) {
+        send_refused_parse(r, p, m.name);
+    } else if (server_has(s, p)) {
         server_need(s, p);
         expects_push_fake(&s->expects, '1', p, m.name);
-    } else if (server_has(s, p)) {
-        char name[PREPARED_NAME];
-        prepared_name(p, name);
-        extended_put_parse(&s->stream.out, name, m.text, m.types, m.types_count);
-        expects_push(&s->expects, EXPECT_PARSE, OWNER_CLIENT, NULL);
     } else {
         server_parse(s, p, m.name);
         stats_add(&r->client->account->stats.server_parses, 1);

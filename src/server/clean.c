@@ -65,7 +65,7 @@ static void skip_to_sync(struct server *s)
     struct expect *x;
     while ((x = expects_head(&s->expects)) != NULL && x->kind != EXPECT_SYNC) {
         struct expect gone = expects_pop(&s->expects);
-        if (gone.kind == EXPECT_PARSE && gone.prepared != NULL) {
+        if (gone.kind == EXPECT_PARSE && gone.prepared != NULL && !gone.taken) {
             if (!gone.unnamed) { server_parsed(s, gone.prepared, false); }
             if (gone.unnamed) { prepared_unref(&s->unnamed); }
         }

@@ -45,6 +45,12 @@ void expects_push_named(struct expects *x, enum expect_kind kind, const struct p
     at(x, x->count - 1)->unnamed = kind == EXPECT_PARSE && name[0] == '\0';
 }
 
+void expects_push_taken(struct expects *x, const struct prepared *prepared, const char *name)
+{
+    expects_push_named(x, EXPECT_PARSE, prepared, name);
+    at(x, x->count - 1)->taken = true;
+}
+
 void expects_push_fake(struct expects *x, uint8_t type, const struct prepared *prepared,
                        const char *name)
 {

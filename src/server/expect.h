@@ -28,11 +28,13 @@ enum expect_owner {
 };
 
 struct expect {
-    uint8_t kind;                    /* enum expect_kind */
-    uint8_t owner;                   /* enum expect_owner */
-    uint8_t fake;                    /* EXPECT_FAKE: the type of the empty message to make up */
-    bool unnamed;                    /* PARSE of the unnamed statement, whose text may be one that
-                                        the server also has by name */
+    uint8_t kind;  /* enum expect_kind */
+    uint8_t owner; /* enum expect_owner */
+    uint8_t fake;  /* EXPECT_FAKE: the type of the empty message to make up */
+    bool unnamed;  /* PARSE of the unnamed statement, whose text may be one that
+                      the server also has by name */
+    bool taken;    /* PARSE that the server refuses, because it has the name; ours: the client is to
+                      read its own */
     const struct prepared *prepared; /* PARSE, CLOSE of a server-side name: one reference */
     char *name; /* the client's name that becomes known (Parse) or free (Close) with it */
 };
@@ -47,6 +49,8 @@ void expects_push(struct expects *x, enum expect_kind kind, enum expect_owner ow
 /* The client's Parse or Close: name is copied. */
 void expects_push_named(struct expects *x, enum expect_kind kind, const struct prepared *prepared,
                         const char *name);
+/* The client's Parse of a name that is taken, sent under the server-side name of prepared. */
+void expects_push_taken(struct expects *x, const struct prepared *prepared, const char *name);
 void expects_push_fake(struct expects *x, uint8_t type, const struct prepared *prepared,
                        const char *name);
 /* NULL when nothing is owed. */

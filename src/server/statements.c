@@ -97,7 +97,9 @@ static bool is_on_its_way(const struct server *s, const struct prepared *p)
 {
     for (uint32_t i = 0; i < s->expects.count; i++) {
         const struct expect *x = expects_at(&s->expects, i);
-        if (x->kind == EXPECT_PARSE && x->prepared == p && !x->unnamed) { return true; }
+        if (x->kind == EXPECT_PARSE && x->prepared == p && !x->unnamed && !x->taken) {
+            return true;
+        }
     }
     return false;
 }

@@ -163,3 +163,38 @@ def test_names_are_forgotten_when_the_server_has_forgotten_them(run_pgusher, clu
         return [(a.kinds, a.sqlstate, a.rows) for a in answers]
 
     assert play(p.raw()) == play(FakeClient(cluster.primary.port))
+
+
+TEXTS = ["SELECT 1", "ROLLBACK", "COMMIT", "ROLLBACK TO one", "", "SELECT 1; SELECT 2", "SELEKT", "SET work_mem = '3MB'",
+         "SELECT * FROM nosuch", "PREPARE TRANSACTION 'x'"]
+PARSES = [lambda t, n: wire.parse(t, n), lambda t, n: wire.parse(t, n) + wire.parse(t, n),
+          lambda t, n: wire.parse(t, n) + wire.bind(n) + wire.execute(),
+          lambda t, n: wire.close("S", n) + wire.parse(t, n) + wire.bind(n) + wire.execute()]
+
+
+@pytest.mark.parametrize("failed", [False, True], ids=["idle", "failed"])
+@pytest.mark.parametrize("text", TEXTS)
+def test_parse_is_refused_as_it_is_directly(run_pgusher, cluster, text, failed):
+    """With names free and taken, of texts the server has or lacks, in a failed transaction and outside of one."""
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=2)
+
+    def play(port):
+        seen = []
+        for name in ("", "s"):
+            for known in (None, ("s", text), ("s", "SELECT 1"), ("s", "ROLLBACK"), ("other", text)):
+                for parse in PARSES:
+                    with FakeClient(port) as c, FakeClient(port) as other:
+                        c.startup()
+                        other.startup()
+                        if known:
+                            c.prepare(*known)
+                        other.simple("BEGIN; SELECT 1")  # perhaps on the server that has it
+                        if failed:
+                            c.simple("BEGIN; SAVEPOINT one; SELECT 1 / 0")
+                        c.send(parse(text, name), wire.SYNC)
+                        answers = [c.until_ready(), c.simple("ROLLBACK"), c.run(name)]
+                        seen.append((name, known, [(a.kinds, a.status, a.error and a.error.fields().get("M"))
+                                                   for a in answers]))
+        return seen
+
+    assert play(p.port) == play(cluster.primary.port)
