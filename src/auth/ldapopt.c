@@ -201,8 +201,8 @@ enum err ldapopt_check(const struct ldapopt *o, struct fault *why)
 }
 
 /* The next name=value, which *at moves behind; value may stand in quotes, "" being one. */
-static enum err take_pair(const char **at, struct arena *memory, char **ret_name, char **ret_value,
-                          struct fault *why)
+static enum err take_pair(const char **at, struct arena *memory, const char **ret_name,
+                          const char **ret_value, struct fault *why)
 {
     const char *p = *at + strspn(*at, " \t");
     if (*p == '\0') { return E_EOF; }
@@ -234,7 +234,7 @@ static enum err take_pair(const char **at, struct arena *memory, char **ret_name
 enum err ldapopt_parse(const char *text, struct arena *memory, struct ldapopt *ret,
                        struct fault *why)
 {
-    char *name = NULL, *value = NULL;
+    const char *name = "", *value = "";
     ldapopt_init(ret);
     enum err e;
     while ((e = take_pair(&text, memory, &name, &value, why)) == E_OK) {

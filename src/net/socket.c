@@ -337,3 +337,12 @@ void socket_tune(int fd, bool keepalive)
                      sizeof on); /* fails on unix sockets: fine */
     if (keepalive) { (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on); }
 }
+
+bool socket_peer_uid(int fd, uid_t *ret)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0) { return false; }
+    *ret = peer.uid;
+    return true;
+}

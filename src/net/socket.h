@@ -64,5 +64,7 @@ bool address_numeric(struct address *a, const char *host, int port);
 void address_set_port(struct address *a, int port);
 /* "10.0.0.1", "::1", "unix"; port 0 for unix. */
 void address_text(const struct address *a, char *host, size_t host_size, int *port);
+/* The system user at the other end of a unix socket; false when it cannot be told. */
+bool socket_peer_uid(int fd, uid_t *ret);
 /* TCP_NODELAY and keepalive, where the socket has them. */
 void socket_tune(int fd, bool keepalive);
