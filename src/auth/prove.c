@@ -23,6 +23,7 @@ struct prove {
     enum step step;
     uint8_t client_key[SCRAM_KEY];
     struct scram_client scram;
+    struct credential *credential; /* or NULL: secret points into it */
 };
 
 struct prove *prove_new(const char *user, const char *password, const struct user_secret *secret)
@@ -41,6 +42,18 @@ struct prove *prove_new(const char *user, const char *password, const struct use
         p->secret.user = user;
     }
     return p;
+}
+
+void prove_by(struct prove *p, struct credential *c)
+{
+    p->credential = c;
+    const struct user_secret *secret = credential_secret(c);
+    if (p->source == NULL && secret->kind != SECRET_NONE) {
+        const char *user = p->secret.user;
+        p->source = "auth_query";
+        p->secret = *secret;
+        p->secret.user = user;
+    }
 }
 
 /* Says what the server wants and which secret there is instead. */
@@ -207,6 +220,7 @@ void prove_free(struct prove **p)
 {
     if (*p == NULL) { return; }
     scram_client_done(&(*p)->scram);
+    credential_unref(&(*p)->credential);
     mem_wipe(*p, sizeof **p);
     mem_free(p);
 }

@@ -1,6 +1,7 @@
 /* Who we are, to a server: answers its AuthenticationXxx requests. */
 #pragma once
 
+#include "auth/credential.h"
 #include "auth/userlist.h"
 #include "base/buf.h"
 
@@ -18,6 +19,8 @@ struct prove; /* one login in progress */
  * with it
  */
 struct prove *prove_new(const char *user, const char *password, const struct user_secret *secret);
+/* c lives as long as p, and its secret is used if no password was given. Takes the reference. */
+void prove_by(struct prove *p, struct credential *c);
 /*
  * body of an 'R' message; the answer is appended to out.
  * E_OK: AuthenticationOk. E_AGAIN: answered, wait. E_AUTH: no secret that fits the request (which

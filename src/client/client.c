@@ -40,7 +40,7 @@ void client_accept(struct front *f, int fd, const struct address *peer)
     c->stream = (struct stream){.fd = fd};
     dlist_push_back(&f->clients, &c->node);
     atomic_fetch_add(&f->clients_count, 1);
-    client_login_start(c);
+    client_login_start(c, peer);
 }
 
 static void bury(struct letter *l)

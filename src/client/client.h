@@ -5,7 +5,8 @@
  */
 #pragma once
 
-#include "auth/verify.h"
+#include "auth/helper.h"
+#include "auth/penalty.h"
 #include "net/socket.h"
 #include "net/stream.h"
 #include "pool/pool.h"
@@ -109,8 +110,12 @@ struct shared {
     _Atomic int clients; /* connected, console not counted */
     _Atomic uint32_t last_id;
     int64_t started_us;
+    struct penalties *penalties; /* for failed logins */
+    struct helper *helper;       /* threads for what blocks */
 };
 struct shared *shared_new(void);
+/* Before the workers' loops end; what waits for a helper then gets its answer unasked. */
+void shared_stop_helpers(struct shared *s);
 void shared_free(struct shared **s);
 
 /* A socket was accepted. Takes the fd. */
@@ -149,6 +154,6 @@ void client_drop_key(struct client *c);
 bool client_cancel(struct shared *s, struct bytes key);
 
 /* ---- between login.c and client.c */
-void client_login_start(struct client *c);
+void client_login_start(struct client *c, const struct address *peer);
 void client_login_drop(struct client *c);
 void client_login_sweep(struct client *c); /* pgusher stops: enough was waited for it */

@@ -15,10 +15,14 @@ struct cancel_letter {
     uint32_t id;
 };
 
+enum { HELPERS = 4, HELPER_QUEUE = 100, HELPER_END_US = 2000000 };
+
 struct shared *shared_new(void)
 {
     struct shared *s = mem_new(struct shared);
     lock_init(&s->lock, RANK_REGISTRY);
+    s->penalties = penalties_new(PENALTY_ADDRESSES);
+    s->helper = helper_new(HELPERS, HELPER_QUEUE);
     return s;
 }
 
@@ -26,9 +30,16 @@ void shared_free(struct shared **ps)
 {
     struct shared *s = *ps;
     if (s == NULL) { return; }
+    shared_stop_helpers(s);
+    penalties_free(&s->penalties);
     hmap_done(&s->keys);
     lock_done(&s->lock);
     mem_free(ps);
+}
+
+void shared_stop_helpers(struct shared *s)
+{
+    helper_free(&s->helper, HELPER_END_US);
 }
 
 static struct bytes key_of(const struct client *c)

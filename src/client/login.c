@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "client/admit.h"
 #include "client/client.h"
 #include "client/peers.h"
 #include "client/welcome.h"
@@ -17,15 +18,17 @@
 #include "pgwire/response.h"
 #include "pgwire/startup.h"
 
-enum login_step { LOGIN_STARTUP, LOGIN_FORWARD, LOGIN_AUTH, LOGIN_WELCOME };
+enum login_step { LOGIN_STARTUP, LOGIN_FORWARD, LOGIN_AUTH, LOGIN_REFUSED, LOGIN_WELCOME };
 
 enum { PROTOCOL_3_2 = 0x00030002 }; /* the newest we speak with clients */
 
 struct login {
     enum login_step step;
     struct config *config; /* one reference */
-    struct userlist *userlist;
-    struct verify *verify;
+    struct address peer;
+    bool console;
+    struct admit *admit;
+    struct fault refused; /* told when its time has come */
     char *user, *database, *application_name;
     const struct varset *given; /* startup parameters and options */
     unsigned refusals;          /* of encryption */
@@ -45,8 +48,7 @@ static void free_login(struct client *c)
     c->login = NULL;
     welcome_drop(&l->welcome);
     forward_drop(&l->forward);
-    verify_free(&l->verify);
-    userlist_unref(&l->userlist);
+    admit_free(&l->admit);
     config_unref(&l->config);
     varset_unref(&l->given);
     mem_free(&l->user);
@@ -78,15 +80,21 @@ static void on_timeout(struct timer *t)
 {
     struct client *c = container_of(t, struct client, timer);
     struct fault why;
+    if (c->login != NULL && c->login->step == LOGIN_REFUSED) {
+        why = c->login->refused;
+        client_fail(c, &why);
+        return;
+    }
     bool server = c->login != NULL && c->login->step == LOGIN_WELCOME;
     (void)fault_state(&why, E_TIMEOUT, "08006", "client_login_timeout%s",
                       server ? " (server down)" : "");
     client_fail(c, &why);
 }
 
-void client_login_start(struct client *c)
+void client_login_start(struct client *c, const struct address *peer)
 {
     struct login *l = mem_new(struct login);
+    l->peer = *peer;
     c->login = l;
     l->config = registry_config(c->front->registry);
     l->late = c->front->draining;
@@ -343,7 +351,8 @@ static enum err open_console(struct client *c, struct fault *why)
     struct login *l = c->login;
     c->ops = c->front->console;
     c->console_user = mem_strdup(l->user);
-    c->admin = in_list(l->config->o.admin_users, l->user) || l->config->o.auth_type == AUTH_ANY;
+    c->admin = in_list(l->config->o.admin_users, l->user) || l->config->o.auth_type == AUTH_ANY ||
+               admit_is_operator(l->admit);
     c->stats_only = !c->admin && in_list(l->config->o.stats_users, l->user);
     if (!c->admin && !c->stats_only) { return fault_state(why, E_AUTH, "42501", "not allowed"); }
     return E_OK;
@@ -366,7 +375,51 @@ static enum err open_account(struct client *c, struct fault *why)
     }
     c->account = registry_account(r, db, l->user);
     atomic_fetch_add(&db->clients, 1);
+    struct credential *learned = admit_credential(l->admit);
+    if (learned != NULL) { account_learn(c->account, learned); }
     return E_OK;
+}
+
+/* The client proves itself in vain: it hears so later, see penalty.h. */
+static void refuse(struct client *c, const struct fault *why)
+{
+    struct login *l = c->login;
+    if (why->code != E_AUTH) {
+        client_fail(c, why);
+        return;
+    }
+    int64_t now_us = loop_now(c->front->loop);
+    l->step = LOGIN_REFUSED;
+    l->refused = *why;
+    timer_set(&c->front->loop->timers, &c->timer,
+              now_us + penalty_note(c->front->shared->penalties, &l->peer.any, now_us));
+}
+
+static void take_verdict(struct client *c, enum err e, const struct fault *verdict)
+{
+    struct login *l = c->login;
+    struct fault why;
+    if (e == E_AGAIN) {
+        stream_flush(&c->stream);
+        return;
+    }
+    if (e != E_OK) { why = *verdict; }
+    if (e == E_OK) { e = l->console ? open_console(c, &why) : open_account(c, &why); }
+    if (e == E_OK) {
+        authenticated(c);
+    } else {
+        refuse(c, &why);
+    }
+}
+
+static void take_packets(struct client *c);
+static void go_on(struct client *c);
+
+static void on_decided(struct client *c, enum err e, const struct fault *why)
+{
+    take_verdict(c, e, why);
+    if (c->state == CLIENT_LOGIN) { take_packets(c); }
+    if (c->state != CLIENT_CLOSED) { go_on(c); }
 }
 
 static void take_startup(struct client *c, const struct startup *s)
@@ -390,41 +443,20 @@ static void take_startup(struct client *c, const struct startup *s)
         uint32_t spoken = s->version > PROTOCOL_3_2 ? PROTOCOL_3_2 : s->version;
         compose_negotiate(&c->stream.out, spoken, unknown, count);
     }
-    bool console = strcmp(l->database, "pgbouncer") == 0 || strcmp(l->database, "pgusher") == 0;
-    e = console ? open_console(c, &why) : l->late ? refuse_late(&why) : E_OK;
-    if (e == E_OK) {
-        l->userlist = registry_userlist(c->front->registry);
-        const struct user_secret *secret = userlist_find(l->userlist, l->user);
-        e = verify_start(l->config->o.auth_type, l->user, secret, &l->verify, &c->stream.out, &why);
-    }
-    if (e == E_AGAIN) {
-        l->step = LOGIN_AUTH;
-        stream_flush(&c->stream);
+    l->console = strcmp(l->database, "pgbouncer") == 0 || strcmp(l->database, "pgusher") == 0;
+    if (!l->console && l->late) {
+        (void)refuse_late(&why);
+        client_fail(c, &why);
         return;
     }
-    if (e == E_OK && !console) { e = open_account(c, &why); }
-    if (e == E_OK) {
-        authenticated(c);
-    } else {
-        client_fail(c, &why);
-    }
-}
-
-static void take_answer(struct client *c, struct bytes body)
-{
-    struct login *l = c->login;
-    struct fault why;
-    enum err e = verify_answer(l->verify, body, &c->stream.out, &why);
-    if (e == E_AGAIN) {
-        stream_flush(&c->stream);
-        return;
-    }
-    if (e == E_OK && c->ops != c->front->console) { e = open_account(c, &why); }
-    if (e == E_OK) {
-        authenticated(c);
-    } else {
-        client_fail(c, &why);
-    }
+    const struct admit_who who = {.user = l->user,
+                                  .database = l->database,
+                                  .peer = &l->peer.any,
+                                  .console = l->console,
+                                  .config = l->config};
+    l->step = LOGIN_AUTH;
+    e = admit_start(c, &who, on_decided, &l->admit, &why);
+    take_verdict(c, e, &why);
 }
 
 /* ---- cancel requests ------------------------------------------------------------------------- */
@@ -492,7 +524,7 @@ static bool take_packet(struct client *c, struct bytes in, size_t *used)
         }
         return false;
     }
-    if (l->step == LOGIN_WELCOME) { return false; } /* patience */
+    if (l->step != LOGIN_AUTH || !admit_listens(l->admit)) { return false; } /* patience */
     struct frame f;
     enum err e = frame_peek(in, &f);
     enum { MOST = 65536 };
@@ -508,8 +540,21 @@ static bool take_packet(struct client *c, struct bytes in, size_t *used)
         return false;
     }
     *used += f.size;
-    take_answer(c, frame_body(in, f));
+    e = admit_answer(l->admit, frame_body(in, f), &why);
+    take_verdict(c, e, &why);
     return true;
+}
+
+static void take_packets(struct client *c)
+{
+    bool more = true;
+    while (more && c->state == CLIENT_LOGIN) {
+        size_t used = 0;
+        more = take_packet(c, buf_view(&c->stream.in), &used);
+        if (c->state == CLIENT_CLOSED) { return; }
+        buf_consume(&c->stream.in, used);
+        buf_release(&c->stream.in);
+    }
 }
 
 static void on_event(void *arg, int events)
@@ -530,14 +575,8 @@ static void on_event(void *arg, int events)
     }
     /* The bytes are kept first: a step may end the login, and then the next owner reads on. */
     if (buf_len(&c->stream.in) == 0) { buf_put_bytes(&c->stream.in, in); }
-    bool more = true;
-    while (more && c->state == CLIENT_LOGIN) {
-        size_t used = 0;
-        more = take_packet(c, buf_view(&c->stream.in), &used);
-        if (c->state == CLIENT_CLOSED) { return; }
-        buf_consume(&c->stream.in, used);
-        buf_release(&c->stream.in);
-    }
+    take_packets(c);
+    if (c->state == CLIENT_CLOSED) { return; }
     go_on(c);
     enum { MOST_EARLY = 65536 };
     if (c->state == CLIENT_LOGIN && buf_len(&c->stream.in) > MOST_EARLY) {

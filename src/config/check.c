@@ -75,12 +75,14 @@ static enum err check_promises(const struct options *o, const struct place *plac
     case AUTH_PLAIN:
     case AUTH_MD5:
     case AUTH_SCRAM: break;
-    case AUTH_CERT:
     case AUTH_HBA:
+        if (o->auth_hba_file[0] != '\0') { break; }
+        return fail_option(places, OPTION_auth_type, why, "hba needs auth_hba_file");
+    case AUTH_CERT:
     case AUTH_LDAP:
     case AUTH_PAM:
         return fail_option(places, OPTION_auth_type, why,
-                           "this version has only any, trust, plain, md5 and scram-sha-256");
+                           "this version has only any, trust, plain, md5, scram-sha-256 and hba");
     }
     if (o->client_tls_sslmode >= TLS_REQUIRE) {
         return fail_option(places, OPTION_client_tls_sslmode, why,

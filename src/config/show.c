@@ -70,8 +70,6 @@ void config_help(FILE *out)
 static const enum option_id waiting[] = {
     OPTION_auth_query,
     OPTION_auth_dbname,
-    OPTION_auth_hba_file,
-    OPTION_auth_ident_file,
     OPTION_auth_ldap_options,
     OPTION_resolv_conf,
     OPTION_dns_max_ttl,

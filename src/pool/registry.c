@@ -12,6 +12,7 @@ struct registry {
     struct lock lock;
     struct config *config;
     struct userlist *userlist;
+    struct hba *hba; /* or NULL */
     struct dlist
         databases;        /* retired ones too: clients may still be on their way to the new ones */
     struct hmap accounts; /* of databases in force */
@@ -44,6 +45,7 @@ static void free_account(struct account *a)
     hmap_done(&a->profiles);
     identity_unref(&a->identity);
     userlist_unref(&a->userlist);
+    vault_done(&a->vault);
     lock_done(&a->profiles_lock);
     mem_free(&a->user);
     mem_free(&a->server_user);
@@ -77,6 +79,7 @@ void registry_free(struct registry **pr)
     }
     config_unref(&r->config);
     userlist_unref(&r->userlist);
+    hba_unref(&r->hba);
     lock_done(&r->lock);
     mem_free(&r);
 }
@@ -301,6 +304,23 @@ struct userlist *registry_userlist(struct registry *r)
     return l;
 }
 
+void registry_set_hba(struct registry *r, struct hba *h)
+{
+    lock_take(&r->lock);
+    struct hba *old = r->hba;
+    r->hba = hba_ref(h);
+    lock_drop(&r->lock);
+    hba_unref(&old);
+}
+
+struct hba *registry_hba(struct registry *r)
+{
+    lock_take(&r->lock);
+    struct hba *h = r->hba == NULL ? NULL : hba_ref(r->hba);
+    lock_drop(&r->lock);
+    return h;
+}
+
 struct database *registry_database(struct registry *r, const char *name)
 {
     lock_take(&r->lock);
@@ -314,9 +334,35 @@ struct database *registry_database(struct registry *r, const char *name)
     return db;
 }
 
+/* Clients that move from a retired definition to its successor do not log in again: what their
+ * logins told goes along. */
+static void inherit_secret(struct registry *r, struct account *a)
+{
+    dlist_each (node, &r->databases) {
+        struct database *old = container_of(node, struct database, node);
+        if (old == a->database || strcmp(old->name, a->database->name) != 0) { continue; }
+        dlist_each (other_node, &old->accounts) {
+            struct account *other = container_of(other_node, struct account, node);
+            if (strcmp(other->user, a->user) != 0) { continue; }
+            struct credential *c = vault_get(&other->vault);
+            if (c != NULL) {
+                account_learn(a, c);
+                credential_unref(&c);
+            }
+        }
+    }
+}
+
+void account_learn(struct account *a, struct credential *c)
+{
+    /* A forced user's password is the database line's or auth_file's, never its clients'. */
+    if (strcmp(a->user, a->server_user) == 0) { vault_put(&a->vault, credential_ref(c)); }
+}
+
 static struct account *make_account(struct registry *r, struct database *db, const char *user,
                                     struct bytes key)
 {
+    assert(key.ptr != NULL); /* two zeros at least */
     struct account *a = mem_zeroed(sizeof *a + key.len);
     memcpy(a->key, key.ptr, key.len);
     a->database = db;
@@ -328,6 +374,8 @@ static struct account *make_account(struct registry *r, struct database *db, con
     a->identity = identity_compile(db->config, db->name, user);
     const struct user_config *uc = config_user(db->config, user);
     a->mode = uc != NULL && uc->pool_mode >= 0 ? (enum pool_mode)uc->pool_mode : db->mode;
+    vault_init(&a->vault);
+    inherit_secret(r, a);
     lock_init(&a->profiles_lock, RANK_LEAF);
     a->pools = mem_array(struct pool *, db->topology->count);
     for (size_t i = 0; i < db->topology->count; i++) {

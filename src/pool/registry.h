@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include "auth/credential.h"
+#include "auth/hba.h"
 #include "auth/userlist.h"
 #include "base/hmap.h"
 #include "base/sync.h"
@@ -57,6 +59,7 @@ struct account {
     const char *password;
     struct userlist *userlist; /* one reference: secret points into it */
     const struct user_secret *secret;
+    struct vault vault; /* what logins told of the server_user */
     enum pool_mode mode;
     struct pool **pools;       /* one per node of the topology */
     struct identity *identity; /* NULL when no [settings] row applies */
@@ -78,11 +81,17 @@ void registry_free(struct registry **r);
 void registry_configure(struct registry *r, struct config *cfg, struct userlist *users);
 struct config *registry_config(struct registry *r);     /* one reference for the caller */
 struct userlist *registry_userlist(struct registry *r); /* one reference for the caller */
+/* From now on. It stays when auth_type is no longer hba, for logins that began before. The registry
+ * takes a reference. */
+void registry_set_hba(struct registry *r, struct hba *h);
+struct hba *registry_hba(struct registry *r); /* one reference for the caller, or NULL */
 
 /* NULL when there is no such database and no "*" line. */
 struct database *registry_database(struct registry *r, const char *name);
 /* Never NULL. */
 struct account *registry_account(struct registry *r, struct database *db, const char *user);
+/* A client of the account has proven itself by this secret: its servers may need it. */
+void account_learn(struct account *a, struct credential *c);
 /* Walks under the lock: short, no I/O. */
 void registry_each_database(struct registry *r, void (*visit)(struct database *db, void *arg),
                             void *arg);

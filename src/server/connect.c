@@ -113,6 +113,8 @@ struct server *server_open(struct loop *l, const struct server_target *target,
     s->connected_wall_us = clock_wall_us();
     server_hold(s, on_login_event, holder);
     s->prove = prove_new(target->user, target->password, target->secret);
+    struct credential *told = target->vault == NULL ? NULL : vault_get(target->vault);
+    if (told != NULL) { prove_by(s->prove, told); }
 
     struct address a;
     enum err e =

@@ -30,9 +30,10 @@ enum server_state {
 struct server_target {
     struct node *node;
     const char *dbname, *user, *password;
-    const struct user_secret *secret; /* may be NULL */
-    const char *connect_query;        /* may be NULL */
-    const char *const *startup;       /* more startup parameters: name, value, ... NULL */
+    const struct user_secret *secret; /* may be NULL: ... */
+    struct vault *vault;       /* ... then what a client's login has told, if it did; may be NULL */
+    const char *connect_query; /* may be NULL */
+    const char *const *startup; /* more startup parameters: name, value, ... NULL */
     int64_t connect_timeout_us;
     bool keepalive;
     unsigned max_prepared; /* server-side statements kept; 0: none are renamed */

@@ -95,17 +95,24 @@ static enum err open_log(const struct control *c, const struct config *cfg, stru
 static enum err apply(struct control *c, struct config *cfg, struct fault *why)
 {
     struct userlist *users = NULL;
+    struct hba *hba = NULL;
     struct buf file = {0};
     enum err e = load_users(c, cfg, &users, &file, why);
+    if (e == E_OK && cfg->o.auth_type == AUTH_HBA) {
+        e = hba_load(cfg->o.auth_hba_file, cfg->o.auth_ident_file, &hba, why);
+    }
     if (e == E_OK) { e = open_log(c, cfg, why); }
     if (e != E_OK) {
         userlist_unref(&users);
+        hba_unref(&hba);
         wipe(&file);
         return e;
     }
     if (c->cache != NULL) {
         cache_configure(c->cache, cfg);
     } /* its rules before who asks by them */
+    if (hba != NULL) { registry_set_hba(c->registry, hba); }
+    hba_unref(&hba);
     registry_configure(c->registry, cfg, users);
     config_unref(&c->config);
     userlist_unref(&c->users);
@@ -373,6 +380,7 @@ int control_run(struct config *cfg, const struct launch *how)
     stop_done(&c.stop);
     timer_clear(&c.loop.timers, &c.watchdog);
     monitors_free(&c.monitors);
+    shared_stop_helpers(c.shared);
     if (e == E_OK) {
         crew_stop(&c.crew);
     } else {

@@ -272,7 +272,7 @@ TEST(a_setting_that_cannot_be_injected_is_an_error)
 
 TEST(what_safety_rests_on_and_this_version_lacks_is_an_error)
 {
-    check_fails("[pgbouncer]\nauth_type = hba\n", "a.ini:2: auth_type: this version has only");
+    check_fails("[pgbouncer]\nauth_type = hba\n", "a.ini:2: auth_type: hba needs auth_hba_file");
     check_fails("[pgbouncer]\nauth_type = cert\n", "a.ini:2: auth_type: this version has only");
     check_fails("[pgbouncer]\nclient_tls_sslmode = require\n",
                 "a.ini:2: client_tls_sslmode: this version has no TLS");

@@ -1,0 +1,278 @@
+/*
+ * Order of events: the method; then the secret, if the method needs the user to be known; then the
+ * exchange. A user that is not known goes through the same exchange as others, and fails at its
+ * end.
+ */
+#include "client/admit.h"
+
+#include <assert.h>
+#include <pwd.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "auth/helper.h"
+#include "auth/verify.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+enum admit_step {
+    ADMIT_BEGIN,
+    ADMIT_VERIFY, /* verify.c waits for the client */
+    ADMIT_HELPER, /* a helper's thread is at work */
+    ADMIT_OVER,
+};
+
+struct admit {
+    struct client *client;
+    struct admit_who who;
+    void (*decided)(struct client *c, enum err e, const struct fault *why);
+    enum admit_step step;
+    enum hba_method method;
+    struct hba *hba; /* or NULL; owns rule */
+    const struct hba_rule *rule;
+    bool is_operator;
+    struct userlist *userlist;
+    const struct user_secret *secret; /* NULL: no such user */
+    struct credential *credential;
+    struct verify *verify;
+    struct peer_job *peer;
+};
+
+static struct log_who who_of(const struct admit *a)
+{
+    return (struct log_who){.kind = 'C',
+                            .ptr = a->client,
+                            .database = a->who.database,
+                            .user = a->who.user,
+                            .address = a->client->address};
+}
+
+/* Later: the verdict goes to the login, which may free `a`. */
+static void tell(struct admit *a, enum err e, const struct fault *why)
+{
+    if (e != E_AGAIN) { a->step = ADMIT_OVER; }
+    a->decided(a->client, e, e == E_OK || e == E_AGAIN ? NULL : why);
+}
+
+/* ---- peer: the system's name of who is at the other end of the unix socket */
+
+struct peer_job {
+    struct helper_job job;
+    struct admit *admit; /* NULL: the client is gone */
+    uid_t uid;
+    char *name; /* the answer; NULL: no such user */
+};
+
+static void run_peer(struct helper_job *j)
+{
+    struct peer_job *p = container_of(j, struct peer_job, job);
+    struct passwd entry, *found = NULL;
+    enum { ROOM = 16384 };
+    char *room = mem_array(char, ROOM);
+    if (getpwuid_r(p->uid, &entry, room, ROOM, &found) == 0 && found != NULL) {
+        p->name = mem_strdup(entry.pw_name);
+    }
+    mem_free(&room);
+}
+
+static enum err judge_peer(struct admit *a, const char *name, struct fault *why)
+{
+    const char *map = a->rule == NULL ? NULL : a->rule->map;
+    const struct ident *maps = a->hba == NULL ? NULL : hba_ident(a->hba);
+    const struct log_who who = who_of(a);
+    if (name != NULL && ident_allows(maps, map, name, a->who.user) && a->secret != NULL) {
+        return E_OK;
+    }
+    log_info(&who, "event=peer_refused system_user=%s map=%s known=%s",
+             name == NULL ? "(unknown)" : name, map == NULL ? "(none)" : map,
+             a->secret == NULL ? "no" : "yes");
+    return fault_state(why, E_AUTH, "28000", "Peer authentication failed for user \"%.60s\"",
+                       a->who.user);
+}
+
+static void peer_done(struct helper_job *j)
+{
+    struct peer_job *p = container_of(j, struct peer_job, job);
+    struct admit *a = p->admit;
+    if (a != NULL) {
+        struct fault why = {0};
+        a->peer = NULL;
+        tell(a, judge_peer(a, p->name, &why), &why);
+    }
+    mem_free(&p->name);
+    mem_free(&p);
+}
+
+static enum err start_peer(struct admit *a, struct fault *why)
+{
+    struct peer_job *p = mem_new(struct peer_job);
+    p->admit = a;
+    p->job =
+        (struct helper_job){.back = a->client->front->loop, .run = run_peer, .done = peer_done};
+    if (!socket_peer_uid(a->client->stream.fd, &p->uid)) {
+        mem_free(&p);
+        return judge_peer(a, NULL, why);
+    }
+    if (helper_ask(a->client->front->shared->helper, &p->job) != E_OK) {
+        mem_free(&p);
+        return fault_set(why, E_LIMIT, "too many logins wait for the system's user names");
+    }
+    a->peer = p;
+    a->step = ADMIT_HELPER;
+    return E_AGAIN;
+}
+
+/* ---- the exchange */
+
+static enum err start_verify(struct admit *a, enum auth_type type, struct fault *why)
+{
+    enum err e =
+        verify_start(type, a->who.user, a->secret, &a->verify, &a->client->stream.out, why);
+    if (e == E_AGAIN) { a->step = ADMIT_VERIFY; }
+    return e;
+}
+
+static enum err start_method(struct admit *a, struct fault *why)
+{
+    switch (a->method) {
+    case HBA_TRUST: return start_verify(a, AUTH_TRUST, why);
+    case HBA_PASSWORD: return start_verify(a, AUTH_PLAIN, why);
+    case HBA_MD5: return start_verify(a, AUTH_MD5, why);
+    case HBA_SCRAM: return start_verify(a, AUTH_SCRAM, why);
+    case HBA_PEER: return start_peer(a, why);
+    case HBA_REJECT:
+    case HBA_CERT:
+    case HBA_PAM:
+    case HBA_LDAP: break;
+    }
+    return fault_set(why, E_REFUSED, "authentication method %s is not supported",
+                     hba_method_name(a->method));
+}
+
+/* ---- the method */
+
+static enum err no_rule(struct admit *a, struct fault *why)
+{
+    const struct client *c = a->client;
+    const char *what = a->rule == NULL ? "no entry in auth_hba_file" : "auth_hba_file rejects it";
+    if (c->unix_socket) {
+        return fault_state(
+            why, E_AUTH, "28000",
+            "login rejected: %s for user \"%.60s\", database \"%.60s\" over the unix "
+            "socket",
+            what, a->who.user, a->who.database);
+    }
+    return fault_state(why, E_AUTH, "28000",
+                       "login rejected: %s for host \"%s\", user \"%.60s\", database \"%.60s\", %s",
+                       what, c->address, a->who.user, a->who.database, "no encryption");
+}
+
+static enum err find_rule(struct admit *a, struct fault *why)
+{
+    const struct client *c = a->client;
+    a->hba = registry_hba(c->front->registry);
+    assert(a->hba != NULL); /* it is there before a configuration that needs it */
+    const struct hba_who who = {.database = a->who.database,
+                                .user = a->who.user,
+                                .address = a->who.peer,
+                                .replication = a->who.replication};
+    a->rule = hba_find(a->hba, &who);
+    const struct log_who log = who_of(a);
+    if (a->rule == NULL || a->rule->method == HBA_REJECT) {
+        log_info(&log, "event=login_rejected hba_line=%d", a->rule == NULL ? 0 : a->rule->line);
+        return no_rule(a, why);
+    }
+    log_debug(&log, "event=hba line=%d method=%s", a->rule->line, hba_method_name(a->rule->method));
+    a->method = a->rule->method;
+    return E_OK;
+}
+
+/* any: whoever it is becomes the database line's user. */
+static enum err check_any(struct admit *a, struct fault *why)
+{
+    const struct config *cfg = a->who.config;
+    const struct database_config *line = config_database(cfg, a->who.database);
+    if (line == NULL) { line = config_database(cfg, "*"); }
+    if (a->who.console || line == NULL || line->user != NULL) { return E_OK; }
+    const struct log_who log = who_of(a);
+    log_error(&log, "auth_type=any requires forced user: give database %s a user=", line->name);
+    return fault_state(why, E_CONFIG, "F0000", "bouncer config error");
+}
+
+/* PgBouncer's rule: who runs the process needs no password on its console. */
+static bool is_operator(const struct admit *a)
+{
+    uid_t uid;
+    return a->who.console && a->client->unix_socket && strcmp(a->who.user, "pgbouncer") == 0 &&
+           socket_peer_uid(a->client->stream.fd, &uid) && uid == geteuid();
+}
+
+static enum err choose_method(struct admit *a, struct fault *why)
+{
+    switch (a->who.config->o.auth_type) {
+    case AUTH_ANY: return check_any(a, why);
+    case AUTH_TRUST: a->method = HBA_TRUST; break;
+    case AUTH_PLAIN: a->method = HBA_PASSWORD; break;
+    case AUTH_MD5: a->method = HBA_MD5; break;
+    case AUTH_SCRAM: a->method = HBA_SCRAM; break;
+    case AUTH_CERT: a->method = HBA_CERT; break;
+    case AUTH_PAM: a->method = HBA_PAM; break;
+    case AUTH_LDAP: a->method = HBA_LDAP; break;
+    case AUTH_HBA: return find_rule(a, why);
+    }
+    return E_OK;
+}
+
+enum err admit_start(struct client *c, const struct admit_who *who,
+                     void (*decided)(struct client *c, enum err e, const struct fault *why),
+                     struct admit **ret, struct fault *why)
+{
+    struct admit *a = mem_new(struct admit);
+    *ret = a;
+    a->client = c;
+    a->who = *who;
+    a->decided = decided;
+    a->userlist = registry_userlist(c->front->registry);
+    a->is_operator = is_operator(a);
+    if (a->is_operator) { return E_OK; }
+    enum err e = choose_method(a, why);
+    if (e != E_OK || who->config->o.auth_type == AUTH_ANY) { return e; }
+    a->secret = userlist_find(a->userlist, who->user);
+    return start_method(a, why);
+}
+
+bool admit_listens(const struct admit *a)
+{
+    return a->step == ADMIT_VERIFY;
+}
+
+enum err admit_answer(struct admit *a, struct bytes body, struct fault *why)
+{
+    assert(admit_listens(a));
+    enum err e = verify_answer(a->verify, body, &a->client->stream.out, why);
+    if (e != E_AGAIN) { a->step = ADMIT_OVER; }
+    return e;
+}
+
+bool admit_is_operator(const struct admit *a)
+{
+    return a->is_operator;
+}
+
+struct credential *admit_credential(const struct admit *a)
+{
+    return a->credential;
+}
+
+void admit_free(struct admit **pa)
+{
+    struct admit *a = *pa;
+    *pa = NULL;
+    if (a == NULL) { return; }
+    if (a->peer != NULL) { a->peer->admit = NULL; }
+    verify_free(&a->verify);
+    userlist_unref(&a->userlist);
+    hba_unref(&a->hba);
+    credential_unref(&a->credential);
+    mem_free(&a);
+}
