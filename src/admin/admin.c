@@ -11,6 +11,7 @@
 #include "admin/session.h"
 #include "admin/show.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "pgwire/compose.h"
 #include "pgwire/extended.h"
@@ -269,12 +270,27 @@ static void on_cancel(struct client *c)
     if (s != NULL) { control_cancel(s); }
 }
 
+static unsigned count_consoles(const struct office *o)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < o->fronts_count; i++) {
+        n += atomic_load(&o->fronts[i]->consoles_count);
+    }
+    return n;
+}
+
 static void on_closed(struct client *c)
 {
     struct office *o = c->front->office;
     struct session *s = session_find(o, c->id);
     if (s == NULL) { return; }
     timer_clear(&o->front->loop->timers, &s->timer);
+    bool suspended = atomic_load(&o->front->shared->rest) != REST_NONE;
+    if (suspended && count_consoles(o) == 0) { /* nobody is left who could say RESUME */
+        const struct log_who who = client_who(c);
+        log_info(&who, "admin disappeared when suspended, doing RESUME");
+        o->hooks.resume(o->hooks.arg);
+    }
     portal_forget(s);
     hmap_remove(&o->sessions, &s->link);
     mem_free(&s);

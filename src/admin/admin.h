@@ -20,6 +20,10 @@ struct admin_hooks {
     void (*set)(void *arg, struct loop *l, const char *key, const char *value,
                 void (*done)(void *done_arg, const struct fault *why), void *done_arg);
     void (*shutdown)(void *arg, enum shutdown_mode mode);
+    /* Same answer as reload's, when all clients and servers are at rest. */
+    void (*suspend)(void *arg, struct loop *l,
+                    void (*done)(void *done_arg, const struct fault *why), void *done_arg);
+    void (*resume)(void *arg); /* ends that; also when nothing is suspended */
     void *arg;
 };
 

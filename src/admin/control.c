@@ -165,6 +165,10 @@ static void back_silently(struct tour *t, struct session *s)
 void control_cancel(struct session *s)
 {
     if (s->wait == SESSION_ACTS) { return; }
+    if (s->wait == SESSION_WAITS_SUSPEND) { /* the hook answers */
+        s->office->hooks.resume(s->office->hooks.arg);
+        return;
+    }
     timer_clear(&s->office->front->loop->timers, &s->timer);
     if (s->wait == SESSION_WAITS_PAUSE) {
         set_paused(s, s->scope, false);
@@ -200,9 +204,14 @@ static void log_command(const struct session *s, const char *name, const char *s
     }
 }
 
+static bool is_suspended(const struct session *s)
+{
+    return atomic_load(&s->office->front->shared->rest) != REST_NONE;
+}
+
 static void run_pause(struct session *s, const char *scope)
 {
-    if (scope == NULL && is_paused(s, NULL)) {
+    if (is_suspended(s) || (scope == NULL && is_paused(s, NULL))) {
         session_error(s, "55000", "already suspended/paused");
         return;
     }
@@ -221,6 +230,12 @@ static bool any_paused(const struct session *s)
 
 static void run_resume(struct session *s, const char *scope)
 {
+    if (scope == NULL && is_suspended(s)) {
+        log_command(s, "RESUME", NULL);
+        s->office->hooks.resume(s->office->hooks.arg);
+        session_complete(s, "RESUME");
+        return;
+    }
     if (scope == NULL && !any_paused(s)) {
         session_error(s, "55000", "pooler is not paused/suspended");
         return;
@@ -242,6 +257,10 @@ static void run_reconnect(struct session *s, const char *scope)
 
 static void run_kill(struct session *s, const char *scope)
 {
+    if (is_suspended(s) || is_paused(s, NULL)) {
+        session_error(s, "55000", "already suspended/paused");
+        return;
+    }
     log_command(s, "KILL", scope);
     set_paused(s, scope, true);
     start(s, (struct round){.tag = "KILL", .scope = scope, .act = pool_recycle, .kill = true});
@@ -337,6 +356,7 @@ static void on_hook_done(void *arg, const struct fault *why)
     struct note *n = arg;
     struct office *o = n->front->office;
     struct session *s = o == NULL ? NULL : session_find(o, n->session_id);
+    if (s != NULL) { s->wait = SESSION_ACTS; }
     if (s != NULL && why == NULL) {
         session_complete(s, n->tag);
     } else if (s != NULL && n->reload) {
@@ -345,6 +365,8 @@ static void on_hook_done(void *arg, const struct fault *why)
                           "RELOAD failed, see logs for additional details");
         fault_hint(&told, "%s", why->text);
         session_fault(s, &told);
+    } else if (s != NULL && why->sqlstate[0] != '\0') {
+        session_fault(s, why);
     } else if (s != NULL) {
         session_error(s, why->code == E_NOTFOUND ? "42704" : "22023", "%s", why->text);
     }
@@ -368,6 +390,23 @@ static void run_reload(struct session *s)
     log_command(s, "RELOAD", NULL);
     o->hooks.reload(o->hooks.arg, o->front->loop, on_hook_done,
                     make_note(s, mem_strdup("RELOAD"), true));
+}
+
+static void run_suspend(struct session *s)
+{
+    struct office *o = s->office;
+    if (is_suspended(s) || is_paused(s, NULL)) {
+        session_error(s, "55000", "already suspended/paused");
+        return;
+    }
+    if (any_paused(s)) {
+        session_error(s, "55000", "cannot suspend with paused databases");
+        return;
+    }
+    log_command(s, "SUSPEND", NULL);
+    s->wait = SESSION_WAITS_SUSPEND;
+    o->hooks.suspend(o->hooks.arg, o->front->loop, on_hook_done,
+                     make_note(s, mem_strdup("SUSPEND"), false));
 }
 
 static bool is_set(const struct command *c)
@@ -436,7 +475,7 @@ static bool run_special(struct session *s, const struct command *c)
     } else if (command_is(c, 0, "KILL_CLIENT") && c->count <= 2) {
         run_kill_client(s, command_value(c, 1));
     } else if (command_is(c, 0, "SUSPEND") && c->count == 1) {
-        session_error(s, "0A000", "SUSPEND is not supported: use PAUSE");
+        run_suspend(s);
     } else {
         return false;
     }

@@ -23,7 +23,7 @@ struct office {
     struct ledger *ledger; /* of the first front's office; else NULL */
 };
 
-enum session_wait { SESSION_ACTS, SESSION_WAITS_PAUSE, SESSION_WAITS_CLOSE };
+enum session_wait { SESSION_ACTS, SESSION_WAITS_PAUSE, SESSION_WAITS_CLOSE, SESSION_WAITS_SUSPEND };
 
 struct session {
     struct hlink link; /* key: id */

@@ -55,6 +55,7 @@ static const char help[] = "\n"
                            "\tKILL [<db>]\n"
                            "\tKILL_CLIENT <client_id>\n"
                            "\tWAIT_CLOSE [<db>]\n"
+                           "\tSUSPEND\n"
                            "\tSHUTDOWN\n"
                            "\tSHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS";
 

@@ -316,9 +316,10 @@ static void fill_state(struct gathering *g, struct table *t)
     unsigned paused, going;
     roll_paused(g->office->front->registry, NULL, &paused, &going);
     bool all = paused > 0 && going == 0;
-    put_state(t, "active", !all);
-    put_state(t, "paused", all);
-    put_state(t, "suspended", false);
+    bool suspended = atomic_load(&g->office->front->shared->rest) != REST_NONE;
+    put_state(t, "active", !all && !suspended);
+    put_state(t, "paused", all && !suspended);
+    put_state(t, "suspended", suspended);
 }
 
 const struct show show_databases = {"databases", SHOW_COLUMNS(database_columns), tally_visit,

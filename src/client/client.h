@@ -103,12 +103,17 @@ struct front {
     bool swept;                      /* ... nor who may be about to ask */
 };
 
+/* SUSPEND: shall clients and servers be put to rest, and at any price? */
+enum rest { REST_NONE, REST_WANTED, REST_FORCED };
+
 /* What all workers share; client/shared.c. */
 struct shared {
     struct lock lock;
     struct hmap keys;    /* cancel keys: struct key_entry */
     _Atomic int clients; /* connected, console not counted */
     _Atomic uint32_t last_id;
+    _Atomic(enum rest) rest;
+    _Atomic unsigned restless; /* connections that this round could not put to rest */
     int64_t started_us;
     struct penalties *penalties; /* for failed logins */
     struct helper *helper;       /* threads for what blocks */

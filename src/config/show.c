@@ -106,7 +106,6 @@ static const enum option_id waiting[] = {
     OPTION_query_wait_notify,
     OPTION_autodb_idle_timeout,
     OPTION_pool_idle_timeout,
-    OPTION_suspend_timeout,
     OPTION_user,
     OPTION_unix_socket_group,
     OPTION_tcp_defer_accept,

@@ -10,7 +10,7 @@
 static void want(struct stream *s)
 {
     if (s->watch == NULL) { return; }
-    int events = (s->paused ? 0 : UV_READABLE) | (s->blocked ? UV_WRITABLE : 0);
+    int events = (s->paused || s->held ? 0 : UV_READABLE) | (s->blocked ? UV_WRITABLE : 0);
     watch_want(s->watch, events);
 }
 
@@ -35,6 +35,7 @@ void stream_detach(struct stream *s)
 {
     watch_close(&s->watch);
     s->loop = NULL;
+    s->held = false;
 }
 
 void stream_close(struct stream *s)
@@ -87,6 +88,13 @@ void stream_pause(struct stream *s, bool pause)
 {
     if (s->paused == pause) { return; }
     s->paused = pause;
+    want(s);
+}
+
+void stream_hold(struct stream *s, bool hold)
+{
+    if (s->held == hold) { return; }
+    s->held = hold;
     want(s);
 }
 

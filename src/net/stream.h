@@ -25,6 +25,7 @@ struct stream {
     enum err state; /* E_OK, or why nothing more can be written or read: E_EOF, E_IO */
     bool blocked;   /* the socket took less than offered: waiting for it */
     bool paused;    /* not reading, on purpose */
+    bool held;      /* nor then, by order of the operator */
     uint64_t bytes_in, bytes_out;
 };
 
@@ -51,6 +52,8 @@ MUST_USE enum err stream_read(struct stream *s, struct bytes *ret);
 void stream_used(struct stream *s, struct bytes view, size_t used);
 /* Stop or resume reading (back-pressure). */
 void stream_pause(struct stream *s, bool pause);
+/* The same on top of it, for SUSPEND; a move to another loop ends it. */
+void stream_hold(struct stream *s, bool hold);
 
 /* Gathers, or writes now if it is long. Failures show in s->state. */
 void stream_put(struct stream *s, struct bytes run);

@@ -15,6 +15,7 @@
 #include "worker/notify.h"
 #include "worker/start.h"
 #include "worker/stop.h"
+#include "worker/suspend.h"
 #include "worker/worker.h"
 
 struct control {
@@ -31,6 +32,7 @@ struct control {
     struct monitors *monitors;
     uv_signal_t *signals[6];
     struct stop stop;
+    struct suspend suspend;
     struct timer watchdog; /* the service manager is told that the workers live */
 };
 
@@ -165,6 +167,24 @@ static void pause_all(struct control *c, bool paused)
     crew_each(c->crew, worker_tidy, &c->loop, NULL, NULL);
 }
 
+static void resume_all(struct control *c)
+{
+    suspend_end(&c->suspend);
+    pause_all(c, false);
+}
+
+static void shut_down(struct control *c, enum shutdown_mode mode)
+{
+    suspend_end(&c->suspend);
+    switch (mode) {
+    case SHUTDOWN_NOW: stop_now(&c->stop); break;
+    case SHUTDOWN_WAIT_FOR_SERVERS: stop_drain(&c->stop, true, 0); break;
+    case SHUTDOWN_WAIT_FOR_CLIENTS:
+        stop_drain(&c->stop, false, c->config->o.drain_timeout_us);
+        break;
+    }
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct control *c = handle->data;
@@ -172,11 +192,11 @@ static void on_signal(uv_signal_t *handle, int number)
     log_info(NULL, "event=signal name=%s", strsignal(number));
     switch (number) {
     case SIGHUP: (void)reload(c, &why); break; /* logged there */
-    case SIGTERM: stop_drain(&c->stop, false, c->config->o.drain_timeout_us); break;
-    case SIGINT: stop_drain(&c->stop, true, 0); break;
-    case SIGQUIT: stop_now(&c->stop); break;
+    case SIGTERM: shut_down(c, SHUTDOWN_WAIT_FOR_CLIENTS); break;
+    case SIGINT: shut_down(c, SHUTDOWN_WAIT_FOR_SERVERS); break;
+    case SIGQUIT: shut_down(c, SHUTDOWN_NOW); break;
     case SIGUSR1: pause_all(c, true); break;
-    case SIGUSR2: pause_all(c, false); break;
+    case SIGUSR2: resume_all(c); break;
     default: break;
     }
 }
@@ -279,13 +299,40 @@ static void open_order(struct letter *l)
     struct control *c = o->control;
     enum shutdown_mode mode = o->mode;
     mem_free(&o);
-    switch (mode) {
-    case SHUTDOWN_NOW: stop_now(&c->stop); break;
-    case SHUTDOWN_WAIT_FOR_SERVERS: stop_drain(&c->stop, true, 0); break;
-    case SHUTDOWN_WAIT_FOR_CLIENTS:
-        stop_drain(&c->stop, false, c->config->o.drain_timeout_us);
-        break;
-    }
+    shut_down(c, mode);
+}
+
+static void open_suspend(struct letter *l)
+{
+    struct wish *w = container_of(l, struct wish, letter);
+    struct control *c = w->control;
+    suspend_begin(&c->suspend, c->config->o.suspend_timeout_us, w->back, w->done, w->arg);
+    mem_free(&w);
+}
+
+static void ask_suspend(void *arg, struct loop *l,
+                        void (*done)(void *done_arg, const struct fault *why), void *done_arg)
+{
+    struct control *c = arg;
+    struct wish *w = make_wish(c, l, done, done_arg);
+    w->letter.open = open_suspend;
+    loop_post(&c->loop, &w->letter);
+}
+
+static void open_resume(struct letter *l)
+{
+    struct order *o = container_of(l, struct order, letter);
+    suspend_end(&o->control->suspend);
+    mem_free(&o);
+}
+
+static void ask_resume(void *arg)
+{
+    struct order *o = mem_new(struct order);
+    o->letter.open = open_resume;
+    o->control = arg;
+    atomic_store(&o->control->shared->rest, REST_NONE); /* who asks next is told so already */
+    loop_post(&o->control->loop, &o->letter);
 }
 
 static void ask_shutdown(void *arg, enum shutdown_mode mode)
@@ -357,8 +404,12 @@ int control_run(struct config *cfg, const struct launch *how)
     }
     unsigned workers = cfg->o.workers > 0 ? (unsigned)cfg->o.workers : uv_available_parallelism();
     loop_init(&c.loop);
-    c.hooks = (struct admin_hooks){
-        .reload = ask_reload, .set = ask_set, .shutdown = ask_shutdown, .arg = &c};
+    c.hooks = (struct admin_hooks){.reload = ask_reload,
+                                   .set = ask_set,
+                                   .shutdown = ask_shutdown,
+                                   .suspend = ask_suspend,
+                                   .resume = ask_resume,
+                                   .arg = &c};
     c.crew = crew_new(workers, &c.hooks);
     c.registry = registry_new(crew_loops(c.crew), workers);
     c.shared = shared_new();
@@ -366,6 +417,7 @@ int control_run(struct config *cfg, const struct launch *how)
     c.config = config_ref(cfg);
     c.watchdog.due = on_watchdog;
     stop_init(&c.stop, c.crew, &c.loop);
+    suspend_init(&c.suspend, c.crew, &c.loop, c.shared);
 
     watch_signals(&c); /* who finds the port open may signal */
     enum err e = start_listen(&start, cfg, how, &why);

@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <unistd.h>
 
+#include "admin/roll.h"
+#include "admin/show.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -243,8 +245,10 @@ static void tidy(struct pool *p, struct loop *l)
 static void on_upkeep(struct timer *t)
 {
     struct worker *w = container_of(t, struct worker, upkeep);
-    each_pool(w, tidy);
-    request_check_limits(&w->front);
+    if (atomic_load(&w->front.shared->rest) == REST_NONE) { /* else time stands still */
+        each_pool(w, tidy);
+        request_check_limits(&w->front);
+    }
     timer_set(&w->loop.timers, &w->upkeep, clock_now_us() + TIDY_US);
 }
 
@@ -287,6 +291,86 @@ void worker_close_servers(struct worker *w)
     struct desk *desk = w->front.desk;
     desk_free(&desk);
     w->front.desk = NULL;
+}
+
+/* ---- SUSPEND --------------------------------------------------------------------------------- */
+
+static void want_doors(struct worker *w, int events)
+{
+    struct crew *c = w->crew;
+    if (w != &c->workers[0]) { return; }
+    timer_clear(&w->loop.timers, &w->accept_again);
+    for (size_t i = 0; i < c->doors_count; i++) { watch_want(c->doors[i].watch, events); }
+}
+
+static bool is_empty(const struct stream *s)
+{
+    return buf_len(&s->in) == 0 && stream_unwritten(s) == 0;
+}
+
+static void rest_client(struct client *c, bool forced, unsigned *restless)
+{
+    if (c->console_user != NULL || c->state == CLIENT_CLOSED) { return; }
+    if (c->state == CLIENT_READY && !client_is_waiting(c) && is_empty(&c->stream)) {
+        stream_hold(&c->stream, true);
+    } else if (forced) {
+        struct fault why;
+        (void)fault_set(&why, E_SHUTDOWN, "suspend_timeout");
+        client_fail(c, &why);
+    } else {
+        ++*restless;
+    }
+}
+
+static void each_server(struct worker *w, void (*act)(const struct server_seen *seen, void *arg),
+                        void *arg)
+{
+    struct account_roll roll = roll_accounts(w->crew->registry);
+    for (size_t i = 0; i < roll.count; i++) {
+        struct server_roll seen = {0};
+        roll_servers(roll.items[i], &w->loop, &seen);
+        for (size_t k = 0; k < seen.count; k++) { act(&seen.items[k], arg); }
+        mem_free(&seen.items);
+    }
+    mem_free(&roll.items);
+}
+
+static void rest_server(const struct server_seen *seen, void *arg)
+{
+    struct server *s = seen->server;
+    bool still = seen->state == SERVER_IDLE || seen->state == SERVER_ACTIVE;
+    if (still && s->left == 0 && is_empty(&s->stream)) {
+        stream_hold(&s->stream, true);
+    } else {
+        ++*(unsigned *)arg;
+    }
+}
+
+void worker_rest(struct worker *w)
+{
+    unsigned restless = 0;
+    bool forced = atomic_load(&w->front.shared->rest) == REST_FORCED;
+    want_doors(w, 0);
+    dlist_each (node, &w->front.clients) {
+        rest_client(container_of(node, struct client, node), forced, &restless);
+    }
+    each_server(w, rest_server, &restless);
+    atomic_fetch_add(&w->front.shared->restless, restless);
+}
+
+static void raise_server(const struct server_seen *seen, void *arg)
+{
+    (void)arg;
+    stream_hold(&seen->server->stream, false);
+}
+
+void worker_get_up(struct worker *w)
+{
+    want_doors(w, UV_READABLE);
+    dlist_each (node, &w->front.clients) {
+        stream_hold(&container_of(node, struct client, node)->stream, false);
+    }
+    each_server(w, raise_server, NULL);
 }
 
 struct errand {

@@ -35,6 +35,9 @@ void worker_close_clients(struct worker *w);
 void worker_settle(struct worker *w); /* nothing: only that what was posted before has arrived */
 void worker_close_servers(struct worker *w);
 void worker_tidy(struct worker *w); /* what a reload made stale closes now */
+/* ---- SUSPEND: suspend.h */
+void worker_rest(struct worker *w); /* what is quiet is read no more; counts the others */
+void worker_get_up(struct worker *w);
 /* Clients of all workers, the consoles not counted. */
 unsigned crew_clients(const struct crew *c);
 /* Stops the threads, after worker_close_servers() everywhere, and frees all. */

@@ -72,6 +72,23 @@ static void ask_shutdown(void *arg, enum shutdown_mode mode)
     (void)snprintf(asked, sizeof asked, "shutdown %d", (int)mode);
 }
 
+static void ask_suspend(void *arg, struct loop *l, void (*done)(void *, const struct fault *),
+                        void *done_arg)
+{
+    CHECK(arg == asked && l == &loops[1]);
+    (void)snprintf(asked, sizeof asked, "suspend");
+    atomic_store(&shared->rest, REST_WANTED);
+    answer = done;
+    answer_arg = done_arg;
+}
+
+static void ask_resume(void *arg)
+{
+    (void)arg;
+    (void)snprintf(asked, sizeof asked, "resume");
+    atomic_store(&shared->rest, REST_NONE);
+}
+
 static void on_ready(void *arg, int events)
 {
     struct client *c = arg;
@@ -96,7 +113,8 @@ static int start(void **state)
     registry = registry_new(loop_list, 2);
     registry_configure(registry, config, users);
     shared = shared_new();
-    const struct admin_hooks hooks = {ask_reload, ask_set, ask_shutdown, asked};
+    const struct admin_hooks hooks = {ask_reload,  ask_set,    ask_shutdown,
+                                      ask_suspend, ask_resume, asked};
     for (unsigned i = 0; i < 2; i++) {
         loop_init(&loops[i]);
         loops[i].index = i;
@@ -145,6 +163,7 @@ static int enter(void **state)
     client->in_tx = varset_ref(varset_empty());
     dlist_push_back(&fronts[1].clients, &client->node);
     atomic_fetch_add(&fronts[1].clients_count, 1);
+    atomic_fetch_add(&fronts[1].consoles_count, 1);
     stream_open(&client->stream, &loops[1], fds[0], on_ready, client);
     asked[0] = '\0';
     refuse = false;
@@ -352,6 +371,43 @@ TEST(pause_and_resume_set_and_clear_the_flag)
     CHECK_STR(ask("PAUSE pgbouncer"), "ERROR 0A000 cannot pause admin db: pgbouncer\nZ\n");
 }
 
+TEST(suspend_waits_for_all_to_rest_and_resume_ends_it)
+{
+    CHECK_STR(ask("PAUSE clinic"), "=PAUSE\nZ\n");
+    CHECK_STR(ask("SUSPEND"), "ERROR 55000 cannot suspend with paused databases\nZ\n");
+    CHECK_STR(ask("RESUME"), "=RESUME\nZ\n");
+    CHECK_STR(ask("SUSPEND"), "");
+    CHECK_STR(asked, "suspend");
+    answer(answer_arg, NULL);
+    CHECK_STR(hear(), "=SUSPEND\nZ\n");
+    CHECK(has(ask("SHOW STATE"), "active|no\npaused|no\nsuspended|yes\n"));
+    CHECK_STR(ask("PAUSE"), "ERROR 55000 already suspended/paused\nZ\n");
+    CHECK_STR(ask("KILL"), "ERROR 55000 already suspended/paused\nZ\n");
+    CHECK_STR(ask("SUSPEND"), "ERROR 55000 already suspended/paused\nZ\n");
+    CHECK_STR(ask("RESUME"), "=RESUME\nZ\n");
+    CHECK_STR(asked, "resume");
+}
+
+TEST(a_canceled_suspend_is_a_resume)
+{
+    CHECK_STR(ask("SUSPEND"), "");
+    admin_ops.cancel(client);
+    CHECK_STR(asked, "resume");
+    struct fault why;
+    (void)fault_state(&why, E_CANCELED, "57014", "SUSPEND was ended by RESUME");
+    answer(answer_arg, &why);
+    CHECK_STR(hear(), "ERROR 57014 SUSPEND was ended by RESUME\nZ\n");
+}
+
+TEST(the_last_console_that_leaves_ends_a_suspension)
+{
+    CHECK_STR(ask("SUSPEND"), "");
+    answer(answer_arg, NULL);
+    CHECK_STR(hear(), "=SUSPEND\nZ\n");
+    client_close(client, "gone");
+    CHECK_STR(asked, "resume");
+}
+
 TEST(disable_and_enable_need_a_database)
 {
     struct database *db = registry_database(registry, "clinic");
@@ -537,6 +593,9 @@ int main(void)
         ON_CONSOLE(an_unknown_command_is_a_syntax_error_and_an_empty_one_is_none),
         ON_CONSOLE(a_stats_user_may_look_but_not_touch),
         ON_CONSOLE(pause_and_resume_set_and_clear_the_flag),
+        ON_CONSOLE(suspend_waits_for_all_to_rest_and_resume_ends_it),
+        ON_CONSOLE(a_canceled_suspend_is_a_resume),
+        ON_CONSOLE(the_last_console_that_leaves_ends_a_suspension),
         ON_CONSOLE(disable_and_enable_need_a_database),
         ON_CONSOLE(reload_answers_when_it_is_over_and_holds_back_what_follows),
         ON_CONSOLE(a_console_that_left_gets_no_answer),

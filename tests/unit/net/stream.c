@@ -294,6 +294,35 @@ TEST(a_stream_that_waits_to_write_goes_on_writing_where_it_moved)
     CHECK(got == sizeof run);
 }
 
+TEST(a_held_stream_is_not_told_whatever_else_is_said)
+{
+    stream_hold(&stream, true);
+    say("abc");
+    turn(&loops[0]);
+    CHECK(calls == 0);
+    stream_pause(&stream, true);
+    stream_pause(&stream, false);
+    turn(&loops[0]);
+    CHECK(calls == 0);
+    stream_pause(&stream, true);
+    stream_hold(&stream, false);
+    turn(&loops[0]);
+    CHECK(calls == 0); /* it was paused besides */
+    stream_pause(&stream, false);
+    turn(&loops[0]);
+    CHECK(calls > 0);
+}
+
+TEST(a_move_ends_the_hold)
+{
+    stream_hold(&stream, true);
+    stream_detach(&stream);
+    stream_attach(&stream, &loops[1], on_ready, &stream);
+    say("abc");
+    turn(&loops[1]);
+    CHECK(calls > 0);
+}
+
 TEST(closing_while_bytes_are_worked_on_is_harmless)
 {
     struct bytes view;
@@ -325,6 +354,8 @@ int main(void)
         EACH(writing_to_a_peer_that_left_is_an_error_and_keeps_nothing),
         EACH(a_stream_moves_to_another_loop_with_all_its_bytes),
         EACH(a_stream_that_waits_to_write_goes_on_writing_where_it_moved),
+        EACH(a_held_stream_is_not_told_whatever_else_is_said),
+        EACH(a_move_ends_the_hold),
         EACH(closing_while_bytes_are_worked_on_is_harmless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
