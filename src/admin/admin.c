@@ -6,6 +6,7 @@
 #include "admin/command.h"
 #include "admin/control.h"
 #include "admin/faked.h"
+#include "admin/fds.h"
 #include "admin/ledger.h"
 #include "admin/portal.h"
 #include "admin/session.h"
@@ -243,7 +244,12 @@ void admin_resume(struct session *s)
 
 static void on_events(struct client *c, int events)
 {
-    if ((events & UV_WRITABLE) != 0) { stream_flush(&c->stream); }
+    if ((events & UV_WRITABLE) != 0) {
+        stream_flush(&c->stream);
+        struct session *s = session_of(c);
+        if (s->fds != NULL) { fds_send(s); }
+        if (c->state != CLIENT_READY) { return; }
+    }
     if ((events & UV_READABLE) == 0) {
         go_on(c);
         return;
@@ -291,6 +297,7 @@ static void on_closed(struct client *c)
         log_info(&who, "admin disappeared when suspended, doing RESUME");
         o->hooks.resume(o->hooks.arg);
     }
+    fds_forget(s);
     portal_forget(s);
     hmap_remove(&o->sessions, &s->link);
     mem_free(&s);

@@ -24,6 +24,8 @@ struct admin_hooks {
     void (*suspend)(void *arg, struct loop *l,
                     void (*done)(void *done_arg, const struct fault *why), void *done_arg);
     void (*resume)(void *arg); /* ends that; also when nothing is suspended */
+    /* The listening sockets; how many. On the first worker's loop. */
+    unsigned (*doors)(void *arg, int *fds, unsigned room);
     void *arg;
 };
 

@@ -10,6 +10,7 @@
 
 struct ledger;
 struct portal;
+struct fds;
 struct command;
 struct column;
 
@@ -33,6 +34,8 @@ struct session {
     bool busy;     /* a command is in progress: input waits */
     bool running;  /* its input is being worked on further up the stack */
     uint32_t left; /* of a message that is skipped */
+
+    struct fds *fds; /* what SHOW FDS still has to send */
 
     /* ---- the extended protocol: portal.c */
     struct hmap statements, portals;

@@ -41,7 +41,7 @@ static const struct show *const shows_1_7[] = {&show_stats_1_7, &show_databases_
 static const char help[] = "\n"
                            "\tSHOW HELP|CONFIG|DATABASES|POOLS|CLIENTS|SERVERS|USERS|VERSION\n"
                            "\tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n"
-                           "\tSHOW SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n"
+                           "\tSHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n"
                            "\tSHOW PEERS|PEER_POOLS|DNS_HOSTS|DNS_ZONES\n"
                            "\tSHOW NODES|CACHE|CACHE_RULES|PINS|SETTINGS|WORKERS\n"
                            "\tSHOW CACHE WHY [<db>] '<sql>'\n"
@@ -79,7 +79,12 @@ static void answer(struct gathering *g, struct session *s)
 
 static void back(struct tour *t, struct session *s)
 {
-    answer(container_of(t, struct gathering, tour), s);
+    struct gathering *g = container_of(t, struct gathering, tour);
+    if (g->show->finish != NULL) {
+        g->show->finish(g, s);
+    } else {
+        answer(g, s);
+    }
 }
 
 static void drop(struct tour *t)
@@ -87,6 +92,7 @@ static void drop(struct tour *t)
     struct gathering *g = container_of(t, struct gathering, tour);
     tally_done(g);
     page_done(&g->period);
+    fds_close(&g->fds, g->fds_count);
     buf_done(&g->rows);
     config_unref(&g->config);
     mem_free(&g);
@@ -97,6 +103,7 @@ static void start(struct session *s, const struct show *show)
     struct gathering *g = mem_new(struct gathering);
     g->show = show;
     g->config = registry_config(s->office->front->registry);
+    g->with_fds = show == &show_fds && fds_allowed(s);
     g->tour.visit = visit;
     g->tour.back = back;
     g->tour.drop = drop;
@@ -114,6 +121,17 @@ static void show_help(struct session *s)
 {
     compose_notice(session_out(s), "NOTICE", "00000", "Console usage", help, NULL);
     session_complete(s, "SHOW");
+}
+
+static void show_fds_run(struct session *s)
+{
+    if (!s->client->admin) {
+        session_error(s, "42501", "admin access needed");
+    } else if (s->portal != NULL) {
+        session_error(s, "0A000", "SHOW FDS needs the simple query protocol");
+    } else {
+        start(s, &show_fds);
+    }
 }
 
 /* PgBouncer takes SELECT for SHOW as well. */
@@ -169,7 +187,7 @@ bool show_run(struct session *s, const struct command *c)
     } else if (command_is(c, 1, "HELP") && c->count == 2) {
         show_help(s);
     } else if (command_is(c, 1, "FDS") && c->count == 2) {
-        session_error(s, "0A000", "SHOW FDS is not supported");
+        show_fds_run(s);
     } else {
         return false;
     }

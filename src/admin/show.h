@@ -6,6 +6,7 @@
 #pragma once
 
 #include "admin/command.h"
+#include "admin/fds.h"
 #include "admin/ledger.h"
 #include "admin/table.h"
 #include "admin/tour.h"
@@ -29,14 +30,18 @@ struct gathering { /* what one SHOW has found so far */
     struct hmap tallies;
     unsigned consoles, logins, requests; /* clients at the console, in login, on the road */
     struct page period;
+    bool with_fds;
+    struct fd_row *fds; /* of SHOW FDS */
+    size_t fds_count;
 };
 
 struct show {
     const char *name;
     const struct column *columns;
     unsigned columns_count;
-    void (*visit)(struct gathering *g, struct front *f); /* on f's loop; may be NULL */
-    void (*fill)(struct gathering *g, struct table *t);  /* at home; NULL: g->rows is all */
+    void (*visit)(struct gathering *g, struct front *f);    /* on f's loop; may be NULL */
+    void (*fill)(struct gathering *g, struct table *t);     /* at home; NULL: g->rows is all */
+    void (*finish)(struct gathering *g, struct session *s); /* instead: answers all by itself */
 };
 
 /* The columns of what the command answers; NULL: it answers no rows. */
@@ -69,6 +74,9 @@ extern const struct show show_clients, show_servers, show_sockets, show_active_s
 struct table show_table(struct gathering *g);
 bool client_is_waiting(const struct client *c);
 int64_t client_waits_since(const struct client *c);
+
+/* ---- show_fds.c */
+extern const struct show show_fds;
 
 /* ---- show_pools.c */
 extern const struct show show_pools;

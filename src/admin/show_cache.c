@@ -169,5 +169,6 @@ void show_cache_why(struct session *s, const struct command *c)
     statement_unref(&st);
 }
 
-const struct show show_cache = {"cache", SHOW_COLUMNS(cache_columns), NULL, fill_cache};
-const struct show show_cache_rules = {"cache_rules", SHOW_COLUMNS(rule_columns), NULL, fill_rules};
+const struct show show_cache = {"cache", SHOW_COLUMNS(cache_columns), NULL, fill_cache, NULL};
+const struct show show_cache_rules = {"cache_rules", SHOW_COLUMNS(rule_columns), NULL, fill_rules,
+                                      NULL};

@@ -323,9 +323,9 @@ static void fill_state(struct gathering *g, struct table *t)
 }
 
 const struct show show_databases = {"databases", SHOW_COLUMNS(database_columns), tally_visit,
-                                    fill_databases};
+                                    fill_databases, NULL};
 const struct show show_databases_1_7 = {"databases", SHOW_COLUMNS(old_database_columns), NULL,
-                                        fill_old_databases};
-const struct show show_users = {"users", SHOW_COLUMNS(user_columns), tally_visit, fill_users};
-const struct show show_lists = {"lists", SHOW_COLUMNS(list_columns), tally_visit, fill_lists};
-const struct show show_state = {"state", SHOW_COLUMNS(state_columns), NULL, fill_state};
+                                        fill_old_databases, NULL};
+const struct show show_users = {"users", SHOW_COLUMNS(user_columns), tally_visit, fill_users, NULL};
+const struct show show_lists = {"lists", SHOW_COLUMNS(list_columns), tally_visit, fill_lists, NULL};
+const struct show show_state = {"state", SHOW_COLUMNS(state_columns), NULL, fill_state, NULL};

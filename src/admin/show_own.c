@@ -128,6 +128,8 @@ static void fill_settings(struct gathering *g, struct table *t)
     }
 }
 
-const struct show show_nodes = {"nodes", SHOW_COLUMNS(node_columns), NULL, fill_nodes};
-const struct show show_workers = {"workers", SHOW_COLUMNS(worker_columns), visit_worker, NULL};
-const struct show show_settings = {"settings", SHOW_COLUMNS(setting_columns), NULL, fill_settings};
+const struct show show_nodes = {"nodes", SHOW_COLUMNS(node_columns), NULL, fill_nodes, NULL};
+const struct show show_workers = {"workers", SHOW_COLUMNS(worker_columns), visit_worker, NULL,
+                                  NULL};
+const struct show show_settings = {"settings", SHOW_COLUMNS(setting_columns), NULL, fill_settings,
+                                   NULL};

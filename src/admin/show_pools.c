@@ -192,4 +192,4 @@ static void fill_pools(struct gathering *g, struct table *t)
     mem_free(&roll.items);
 }
 
-const struct show show_pools = {"pools", SHOW_COLUMNS(pool_columns), tally_visit, fill_pools};
+const struct show show_pools = {"pools", SHOW_COLUMNS(pool_columns), tally_visit, fill_pools, NULL};

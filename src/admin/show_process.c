@@ -88,11 +88,13 @@ static void fill_peers(struct gathering *g, struct table *t)
     }
 }
 
-const struct show show_config = {"config", SHOW_COLUMNS(config_columns), NULL, fill_config};
-const struct show show_version = {"version", SHOW_COLUMNS(version_columns), NULL, fill_version};
-const struct show show_mem = {"mem", SHOW_COLUMNS(mem_columns), tally_visit, fill_mem};
-const struct show show_peers = {"peers", SHOW_COLUMNS(peer_columns), NULL, fill_peers};
+const struct show show_config = {"config", SHOW_COLUMNS(config_columns), NULL, fill_config, NULL};
+const struct show show_version = {"version", SHOW_COLUMNS(version_columns), NULL, fill_version,
+                                  NULL};
+const struct show show_mem = {"mem", SHOW_COLUMNS(mem_columns), tally_visit, fill_mem, NULL};
+const struct show show_peers = {"peers", SHOW_COLUMNS(peer_columns), NULL, fill_peers, NULL};
 /* Peers get no requests from here, and names are looked up by the system: both are always empty. */
-const struct show show_peer_pools = {"peer_pools", SHOW_COLUMNS(peer_pool_columns), NULL, NULL};
-const struct show show_dns_hosts = {"dns_hosts", SHOW_COLUMNS(dns_host_columns), NULL, NULL};
-const struct show show_dns_zones = {"dns_zones", SHOW_COLUMNS(dns_zone_columns), NULL, NULL};
+const struct show show_peer_pools = {"peer_pools", SHOW_COLUMNS(peer_pool_columns), NULL, NULL,
+                                     NULL};
+const struct show show_dns_hosts = {"dns_hosts", SHOW_COLUMNS(dns_host_columns), NULL, NULL, NULL};
+const struct show show_dns_zones = {"dns_zones", SHOW_COLUMNS(dns_zone_columns), NULL, NULL, NULL};

@@ -128,10 +128,21 @@ static bool is_linked(const struct client *c)
     return c->account != NULL && c->request != NULL && c->request->server != NULL;
 }
 
+/* PgBouncer has other words in SHOW SOCKETS: of the list that a client or a server is in. */
+static const char *client_state_text(const struct table *t, const struct client *c)
+{
+    if (t->columns != debug_columns) {
+        return is_linked(c) ? "active" : client_is_waiting(c) ? "waiting" : "idle";
+    }
+    return c->state == CLIENT_LOGIN ? "cl_login"
+           : client_is_waiting(c)   ? "cl_waiting"
+                                    : "cl_active";
+}
+
 static void put_client(struct table *t, const struct client *c, int unix_port)
 {
     bool console = c->account == NULL;
-    const char *state = is_linked(c) ? "active" : client_is_waiting(c) ? "waiting" : "idle";
+    const char *state = client_state_text(t, c);
     const struct connection row = {
         .type = "C",
         .user = console ? c->console_user : c->account->user,
@@ -172,17 +183,22 @@ static void visit_clients(struct gathering *g, struct front *f)
 
 /* ---- servers --------------------------------------------------------------------------------- */
 
-static const char *server_state_text(const struct server_seen *seen)
+static const char *server_state_text(const struct table *t, const struct server_seen *seen)
 {
+    bool list = t->columns == debug_columns;
     switch (seen->state) {
-    case SERVER_LOGIN: return "new";
-    case SERVER_IDLE: return "idle";
+    case SERVER_LOGIN: return list ? "sv_login" : "new";
+    case SERVER_IDLE: break;
     case SERVER_ACTIVE:
-    case SERVER_MOVING: return "active";
-    case SERVER_CLEANING: return server_canceling(seen->server) ? "being_canceled" : "tested";
+    case SERVER_MOVING: return list ? "sv_active" : "active";
+    case SERVER_CLEANING:
+        if (server_canceling(seen->server)) {
+            return list ? "sv_being_canceled" : "being_canceled";
+        }
+        return list ? "sv_tested" : "tested";
     case SERVER_DEAD: break; /* not on a roll */
     }
-    return "idle";
+    return list ? "sv_idle" : "idle";
 }
 
 /* The client that holds it, if it is one's. */
@@ -200,7 +216,7 @@ static void put_server(struct table *t, const struct account *a, const struct se
         .type = "S",
         .user = a->user,
         .database = a->database->name,
-        .state = server_state_text(seen),
+        .state = server_state_text(t, seen),
         .stream = &s->stream,
         .host = n->host,
         .port = n->port,
@@ -302,9 +318,12 @@ static void visit_pins(struct gathering *g, struct front *f)
     }
 }
 
-const struct show show_clients = {"clients", SHOW_COLUMNS(plain_columns), visit_clients, NULL};
-const struct show show_servers = {"servers", SHOW_COLUMNS(plain_columns), visit_servers, NULL};
-const struct show show_sockets = {"sockets", SHOW_COLUMNS(debug_columns), visit_sockets, NULL};
+const struct show show_clients = {"clients", SHOW_COLUMNS(plain_columns), visit_clients, NULL,
+                                  NULL};
+const struct show show_servers = {"servers", SHOW_COLUMNS(plain_columns), visit_servers, NULL,
+                                  NULL};
+const struct show show_sockets = {"sockets", SHOW_COLUMNS(debug_columns), visit_sockets, NULL,
+                                  NULL};
 const struct show show_active_sockets = {"active_sockets", SHOW_COLUMNS(debug_columns),
-                                         visit_active, NULL};
-const struct show show_pins = {"pins", SHOW_COLUMNS(pin_columns), visit_pins, NULL};
+                                         visit_active, NULL, NULL};
+const struct show show_pins = {"pins", SHOW_COLUMNS(pin_columns), visit_pins, NULL, NULL};

@@ -205,10 +205,10 @@ static void fill_sums(struct gathering *g, struct table *t)
     page_done(&now);
 }
 
-const struct show show_stats = {"stats", SHOW_COLUMNS(stats_columns), visit, fill_stats};
-const struct show show_stats_1_7 = {"stats", SHOW_COLUMNS(old_columns), visit, fill_old};
+const struct show show_stats = {"stats", SHOW_COLUMNS(stats_columns), visit, fill_stats, NULL};
+const struct show show_stats_1_7 = {"stats", SHOW_COLUMNS(old_columns), visit, fill_old, NULL};
 const struct show show_stats_totals = {"stats_totals", SHOW_COLUMNS(totals_columns), NULL,
-                                       fill_totals};
+                                       fill_totals, NULL};
 const struct show show_stats_averages = {"stats_averages", SHOW_COLUMNS(averages_columns), visit,
-                                         fill_averages};
-const struct show show_totals = {"totals", SHOW_COLUMNS(sum_columns), visit, fill_sums};
+                                         fill_averages, NULL};
+const struct show show_totals = {"totals", SHOW_COLUMNS(sum_columns), visit, fill_sums, NULL};

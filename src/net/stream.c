@@ -175,3 +175,36 @@ void stream_flush(struct stream *s)
     }
     write_now(s, (struct bytes){0});
 }
+
+enum err stream_send_fd(struct stream *s, struct bytes run, int fd)
+{
+    union {
+        struct cmsghdr head;
+        uint8_t room[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec iov = {(void *)(uintptr_t)run.ptr, run.len};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    assert(buf_len(&s->out) == 0);
+    if (fd >= 0) {
+        m.msg_control = control.room;
+        m.msg_controllen = sizeof control.room;
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    }
+    ssize_t wrote = s->state != E_OK ? -1 : sendmsg(s->fd, &m, MSG_NOSIGNAL);
+    if (wrote < 0 && (s->state != E_OK || (errno != EAGAIN && errno != EINTR))) {
+        s->state = E_IO;
+        return E_IO;
+    }
+    if (wrote < 0) {
+        s->blocked = true;
+        want(s);
+        return E_AGAIN;
+    }
+    s->bytes_out += (uint64_t)wrote;
+    stream_put(s, bytes_skip(run, (size_t)wrote)); /* the descriptor went with the first byte */
+    return E_OK;
+}

@@ -57,6 +57,11 @@ void stream_hold(struct stream *s, bool hold);
 
 /* Gathers, or writes now if it is long. Failures show in s->state. */
 void stream_put(struct stream *s, struct bytes run);
+/*
+ * Writes this run at once, with a descriptor attached (-1: none): for a unix socket in clear, when
+ * nothing is gathered. E_AGAIN: nothing was written, the writable event comes. E_IO.
+ */
+MUST_USE enum err stream_send_fd(struct stream *s, struct bytes run, int fd);
 /* One write of what was gathered. */
 void stream_flush(struct stream *s);
 static inline size_t stream_unwritten(const struct stream *s)

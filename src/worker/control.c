@@ -335,6 +335,12 @@ static void ask_resume(void *arg)
     loop_post(&o->control->loop, &o->letter);
 }
 
+static unsigned tell_doors(void *arg, int *fds, unsigned room)
+{
+    struct control *c = arg;
+    return crew_doors(c->crew, fds, room);
+}
+
 static void ask_shutdown(void *arg, enum shutdown_mode mode)
 {
     struct order *o = mem_new(struct order);
@@ -409,6 +415,7 @@ int control_run(struct config *cfg, const struct launch *how)
                                    .shutdown = ask_shutdown,
                                    .suspend = ask_suspend,
                                    .resume = ask_resume,
+                                   .doors = tell_doors,
                                    .arg = &c};
     c.crew = crew_new(workers, &c.hooks);
     c.registry = registry_new(crew_loops(c.crew), workers);

@@ -173,6 +173,13 @@ static void open_doors(struct crew *c, struct listeners *ls)
     ls->count = 0;
 }
 
+unsigned crew_doors(const struct crew *c, int *fds, unsigned room)
+{
+    unsigned n = 0;
+    for (; n < c->doors_count && n < room; n++) { fds[n] = c->doors[n].fd; }
+    return n;
+}
+
 static void close_door(struct door *d)
 {
     watch_close(&d->watch);

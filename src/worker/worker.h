@@ -40,6 +40,8 @@ void worker_rest(struct worker *w); /* what is quiet is read no more; counts the
 void worker_get_up(struct worker *w);
 /* Clients of all workers, the consoles not counted. */
 unsigned crew_clients(const struct crew *c);
+/* The listening sockets; how many. On the first worker's thread. */
+unsigned crew_doors(const struct crew *c, int *fds, unsigned room);
 /* Stops the threads, after worker_close_servers() everywhere, and frees all. */
 void crew_stop(struct crew **c);
 /* The same for a crew that was never started. */

@@ -1,14 +1,17 @@
 """The console: PgBouncer's columns in PgBouncer's order and types, and its commands."""
 
+import pathlib
 import signal
+import subprocess
+import sys
 
 import psycopg
 import pytest
 
 from harness import wire
-from harness.process import wait_for
+from harness.process import as_user, wait_for
 
-INT4, INT8, NUMERIC, TEXT = 23, 20, 1700, 25
+INT4, INT8, NUMERIC, TEXT, BYTEA = 23, 20, 1700, 25, 17
 
 STATS = "server_assignment_count xact_count query_count received sent xact_time query_time wait_time " \
         "client_parse_count server_parse_count bind_count client_login_count"
@@ -16,6 +19,7 @@ TOTALS = "server_assignment_count xact_count query_count bytes_received bytes_se
          "client_parse_count server_parse_count bind_count client_login_count"
 SOCKET = "type user database replication state addr port:i local_addr local_port:i connect_time request_time wait:i " \
          "wait_us:i close_needed:i ptr link remote_pid:i tls application_name prepared_statements:i id:i"
+DEBUG = " recv_pos:i pkt_pos:i pkt_remain:i send_pos:i send_remain:i pkt_avail:i send_avail:i"
 
 COLUMNS = {
     "CLIENTS": SOCKET,
@@ -30,7 +34,21 @@ COLUMNS = {
              "max_user_client_connections:i current_client_connections:i",
     "STATS": "database " + " ".join(f"total_{c}:N" for c in STATS.split()) + " " +
              " ".join(f"avg_{'recv' if c == 'received' else c}:N" for c in STATS.split()),
+    "FDS": "fd:i task user database addr port:i cancel:q link:i client_encoding std_strings datestyle timezone password "
+           "scram_client_key:b scram_server_key:b",
     "LISTS": "list items:i",
+    "SOCKETS": SOCKET + DEBUG,
+    "ACTIVE_SOCKETS": SOCKET + DEBUG,
+    "STATS_TOTALS": "database " + " ".join(f"{c}:N" for c in TOTALS.split()),
+    "STATS_AVERAGES": "database " + " ".join(f"{c}:N" for c in TOTALS.split()[:8]) + " avg_client_parse_count:N "
+                      "avg_server_parse_count:N avg_bind_count:N avg_client_login_count:N",
+    "TOTALS": "name value:N",
+    "MEM": "name size:i used:i free:i memtotal:i",
+    "STATE": "key value",
+    "PEERS": "peer_id:i host port:i pool_size:i",
+    "PEER_POOLS": "peer_id:i cl_active_cancel_req:i cl_waiting_cancel_req:i sv_active_cancel:i sv_login:i",
+    "DNS_HOSTS": "hostname ttl:q addrs",
+    "DNS_ZONES": "zonename serial:q count:i",
     "CONFIG": "key value default changeable",
     "VERSION": "version",
 }
@@ -56,7 +74,7 @@ def test_show_has_pgbouncers_columns(proxy, console, what):
     head = next(m for m in answer.messages if m.kind == "T")
     want = [c.partition(":") for c in COLUMNS[what].split()]
     assert head.columns() == [name for name, _, _ in want]
-    assert head.types() == [{"": TEXT, "i": INT4, "q": INT8, "N": NUMERIC}[kind] for _, _, kind in want]
+    assert head.types() == [{"": TEXT, "i": INT4, "q": INT8, "N": NUMERIC, "b": BYTEA}[kind] for _, _, kind in want]
     assert answer.tags == ["SHOW"]
 
 
@@ -91,6 +109,8 @@ def test_clients_and_servers_are_listed(proxy, console):
         clients = [r for r in console.simple("SHOW CLIENTS").dicts() if r["database"] == "app"]
         servers = [r for r in console.simple("SHOW SERVERS").dicts() if r["database"] == "app"]
         assert clients[0]["state"] == servers[0]["state"] == "active"
+        sockets = [r for r in console.simple("SHOW SOCKETS").dicts() if r["database"] == "app"]
+        assert {(r["type"], r["state"]) for r in sockets} == {("C", "cl_active"), ("S", "sv_active")}
         assert clients[0]["link"] == servers[0]["ptr"] and servers[0]["link"] == clients[0]["ptr"]
         assert servers[0]["remote_pid"] == str(a.execute("SELECT pg_backend_pid()").fetchone()[0])
 
@@ -296,3 +316,55 @@ def test_a_signal_reloads(proxy, cluster):
             return False
 
     wait_for("the new database", there)
+
+
+READ_FDS = """
+import os, socket, struct, sys
+sys.path.insert(0, sys.argv[3])
+from harness import wire
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(5)
+s.connect(sys.argv[1])
+s.sendall(wire.startup(user=sys.argv[2], database="pgbouncer"))
+have, fds = b"", []
+while b"Z\\0\\0\\0\\5I" not in have:
+    have += s.recv(65536)
+s.sendall(wire.query("SHOW FDS"))
+have = b""
+while b"Z\\0\\0\\0\\5I" not in have:
+    part, got, _, _ = socket.recv_fds(s, 200, 8)
+    have, fds = have + part, fds + got
+print(len(fds), have.count(b"client"), have.count(b"\\0\\0\\0\\6server"), have.count(b"pooler"))
+print(sorted(socket.socket(fileno=fd).getsockname()[1] for fd in fds if socket.socket(fileno=os.dup(fd)).family == 2))
+"""
+
+
+def test_show_fds_gives_every_socket_to_the_servers_own_user(proxy):
+    connections = [proxy.connect() for _ in range(30)]
+    with connections[0].transaction():
+        connections[0].execute("SELECT 1")
+        out = subprocess.run(as_user([sys.executable, "-c", READ_FDS, str(proxy.folder / f".s.PGSQL.{proxy.port}"),
+                                      "boss", str(pathlib.Path(__file__).parents[1])]),
+                             capture_output=True, text=True, timeout=20, cwd=proxy.folder)
+        assert out.returncode == 0, out.stderr
+        counts, ports = out.stdout.splitlines()
+        fds, _, servers, doors = (int(n) for n in counts.split())
+        assert servers >= 1 and doors == 2 and fds == 30 + servers + doors
+        assert ports.count(str(proxy.port)) == 31
+
+
+def test_show_fds_tells_others_about_them(proxy, console):
+    c = proxy.connect(options="-c datestyle=ISO,DMY")
+    with c.transaction():
+        c.execute("SELECT 1")
+        rows = console.simple("SHOW FDS").dicts()
+        client = next(r for r in rows if r["task"] == "client")
+        server = next(r for r in rows if r["fd"] == client["link"])
+        assert server["task"] == "server" and server["link"] == client["fd"]
+        assert (client["user"], client["database"], client["addr"]) == ("app", "app", "127.0.0.1")
+        assert client["password"] is None and client["scram_client_key"] is None
+        assert server["std_strings"] == "on" and int(server["cancel"]) != 0
+    assert console.extended("SHOW FDS").sqlstate == "0A000"
+    with proxy.raw() as other:
+        other.startup(user="other", database="pgbouncer")
+        assert other.simple("SHOW FDS").sqlstate == "42501"

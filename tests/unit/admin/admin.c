@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "admin/admin.h"
@@ -89,6 +90,13 @@ static void ask_resume(void *arg)
     atomic_store(&shared->rest, REST_NONE);
 }
 
+static unsigned tell_doors(void *arg, int *fds, unsigned room)
+{
+    CHECK(arg == asked && room > 0);
+    fds[0] = peer;
+    return 1;
+}
+
 static void on_ready(void *arg, int events)
 {
     struct client *c = arg;
@@ -113,8 +121,8 @@ static int start(void **state)
     registry = registry_new(loop_list, 2);
     registry_configure(registry, config, users);
     shared = shared_new();
-    const struct admin_hooks hooks = {ask_reload,  ask_set,    ask_shutdown,
-                                      ask_suspend, ask_resume, asked};
+    const struct admin_hooks hooks = {ask_reload, ask_set,    ask_shutdown, ask_suspend,
+                                      ask_resume, tell_doors, asked};
     for (unsigned i = 0; i < 2; i++) {
         loop_init(&loops[i]);
         loops[i].index = i;
@@ -408,6 +416,58 @@ TEST(the_last_console_that_leaves_ends_a_suspension)
     CHECK_STR(asked, "resume");
 }
 
+/* Reads one byte and the descriptor that came with it; -1: none did. */
+static int receive_fd(void)
+{
+    uint8_t byte[4096];
+    union {
+        struct cmsghdr head;
+        uint8_t room[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec iov = {byte, sizeof byte};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.room,
+                       .msg_controllen = sizeof control.room};
+    CHECK(recvmsg(peer, &m, 0) > 0);
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    int fd = -1;
+    if (c != NULL && c->cmsg_type == SCM_RIGHTS) { memcpy(&fd, CMSG_DATA(c), sizeof fd); }
+    return fd;
+}
+
+static void ask_fds(void)
+{
+    struct buf q = {0};
+    compose_query(&q, "SHOW FDS");
+    say(buf_view(&q));
+    buf_done(&q);
+    turn();
+}
+
+TEST(descriptors_go_along_to_our_own_user_over_a_unix_socket)
+{
+    client->unix_socket = true;
+    ask_fds();
+    int fd = receive_fd();
+    if (fd < 0) { fd = receive_fd(); } /* the description may have come alone */
+    CHECK(fd >= 0 && fd != peer);
+    struct stat ours, theirs;
+    CHECK(fstat(fd, &theirs) == 0 && fstat(peer, &ours) == 0);
+    CHECK(ours.st_ino == theirs.st_ino); /* what tell_doors() told */
+    (void)close(fd);
+}
+
+TEST(others_are_told_of_descriptors_but_get_none)
+{
+    ask_fds();
+    CHECK(receive_fd() < 0);
+    CHECK(strncmp(ask("SHOW FDS"), "T15\n", 4) == 0);
+    CHECK(has(buf_text(&said), "|pooler|~|~|unix|0|0|0|~|~|~|~|~|~|~\n=SHOW\nZ\n"));
+    client->admin = false;
+    CHECK_STR(ask("SHOW FDS"), "ERROR 42501 admin access needed\nZ\n");
+}
+
 TEST(disable_and_enable_need_a_database)
 {
     struct database *db = registry_database(registry, "clinic");
@@ -596,6 +656,8 @@ int main(void)
         ON_CONSOLE(suspend_waits_for_all_to_rest_and_resume_ends_it),
         ON_CONSOLE(a_canceled_suspend_is_a_resume),
         ON_CONSOLE(the_last_console_that_leaves_ends_a_suspension),
+        ON_CONSOLE(descriptors_go_along_to_our_own_user_over_a_unix_socket),
+        ON_CONSOLE(others_are_told_of_descriptors_but_get_none),
         ON_CONSOLE(disable_and_enable_need_a_database),
         ON_CONSOLE(reload_answers_when_it_is_over_and_holds_back_what_follows),
         ON_CONSOLE(a_console_that_left_gets_no_answer),

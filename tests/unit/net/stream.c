@@ -294,6 +294,57 @@ TEST(a_stream_that_waits_to_write_goes_on_writing_where_it_moved)
     CHECK(got == sizeof run);
 }
 
+/* The descriptor that came with the next bytes, in *ret_fd (-1: none); how many bytes. */
+static ssize_t receive(uint8_t *to, size_t room, int *ret_fd)
+{
+    union {
+        struct cmsghdr head;
+        uint8_t room[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec iov = {to, room};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.room,
+                       .msg_controllen = sizeof control.room};
+    ssize_t got = recvmsg(peer, &m, 0);
+    *ret_fd = -1;
+    struct cmsghdr *c = got < 0 ? NULL : CMSG_FIRSTHDR(&m);
+    if (c != NULL) { memcpy(ret_fd, CMSG_DATA(c), sizeof *ret_fd); }
+    return got;
+}
+
+TEST(a_descriptor_goes_along_with_its_run)
+{
+    uint8_t bytes[16];
+    int fd;
+    CHECK(stream_send_fd(&stream, BYTES("abc"), peer) == E_OK);
+    CHECK(receive(bytes, sizeof bytes, &fd) == 3 && fd >= 0 && fd != peer);
+    (void)close(fd);
+    CHECK(stream_send_fd(&stream, BYTES("de"), -1) == E_OK);
+    CHECK(receive(bytes, sizeof bytes, &fd) == 2 && fd == -1);
+}
+
+TEST(a_full_socket_takes_no_descriptor_until_it_drains)
+{
+    static uint8_t run[3000], heard[3000];
+    unsigned sent = 0, got = 0;
+    int fd;
+    enum err e;
+    while ((e = stream_send_fd(&stream, bytes_of(run, sizeof run), peer)) == E_OK) {
+        sent++;
+        stream_flush(&stream);
+        if (stream_unwritten(&stream) > 0) { break; }
+    }
+    CHECK(e == E_OK || e == E_AGAIN);
+    CHECK(sent > 0 && stream.blocked && calls == 0);
+    while (receive(heard, sizeof heard, &fd) > 0) {
+        got += fd >= 0;
+        if (fd >= 0) { (void)close(fd); }
+    }
+    turn(&loops[0]);
+    CHECK(got == sent && calls > 0 && (seen_events & UV_WRITABLE) != 0);
+}
+
 TEST(a_held_stream_is_not_told_whatever_else_is_said)
 {
     stream_hold(&stream, true);
@@ -354,6 +405,8 @@ int main(void)
         EACH(writing_to_a_peer_that_left_is_an_error_and_keeps_nothing),
         EACH(a_stream_moves_to_another_loop_with_all_its_bytes),
         EACH(a_stream_that_waits_to_write_goes_on_writing_where_it_moved),
+        EACH(a_descriptor_goes_along_with_its_run),
+        EACH(a_full_socket_takes_no_descriptor_until_it_drains),
         EACH(a_held_stream_is_not_told_whatever_else_is_said),
         EACH(a_move_ends_the_hold),
         EACH(closing_while_bytes_are_worked_on_is_harmless),
