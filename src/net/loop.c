@@ -73,6 +73,7 @@ void loop_init(struct loop *l)
     timers_init(&l->timers, &l->uv);
     l->timers.tick = tick;
     l->spare = (struct buf){0};
+    l->tls = NULL;
     l->wall_read_us = 0;
     loop_tick(l);
     l->scratch = mem_try(LOOP_READ_BYTES);
@@ -109,6 +110,7 @@ void loop_done(struct loop *l)
     assert(rc == 0);
     mem_free(&l->scratch);
     buf_done(&l->spare);
+    mem_free(&l->tls);
     lock_done(&l->mailbox_lock);
 }
 

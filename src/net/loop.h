@@ -31,7 +31,8 @@ struct loop {
     uint8_t *scratch;      /* LOOP_READ_BYTES; valid within one callback */
     unsigned index;        /* of its worker */
     int64_t now_us, wall_offset_us, wall_read_us;
-    struct buf spare; /* memory that one stream gave back and the next takes */
+    struct buf spare;     /* memory that one stream gave back and the next takes */
+    struct loop_tls *tls; /* room for records, once a stream of this loop needs it; stream.c */
 };
 
 void loop_init(struct loop *l);

@@ -2,16 +2,24 @@
  * A non-blocking socket with what is not yet parsed and what is not yet written. Reading lands in
  * the loop's shared buffer and only what is left over is kept, so an idle stream holds no memory.
  * Small writes gather until stream_flush(); large ones go out at once, together with what was
- * gathered.
+ * gathered. With TLS (stream_secure) all of this is the same, and in and out are clear text: one
+ * read and one write of the socket carry as many records as there are.
  */
 #pragma once
 
 #include "base/buf.h"
+#include "net/tls.h"
 #include "net/watch.h"
 
 enum {
     STREAM_DIRECT = 4096,       /* a run this long is written from where it is */
     STREAM_HIGH_WATER = 131072, /* stop reading the peer when this much waits to be written */
+};
+
+struct secure {
+    struct tls *tls;
+    struct buf sealed; /* records that the socket did not take yet */
+    bool begun;
 };
 
 struct stream {
@@ -20,12 +28,13 @@ struct stream {
     struct watch *watch;
     void (*ready)(void *arg, int events);
     void *arg;
-    struct buf in;  /* read, not yet consumed */
-    struct buf out; /* gathered or unwritten */
-    enum err state; /* E_OK, or why nothing more can be written or read: E_EOF, E_IO */
-    bool blocked;   /* the socket took less than offered: waiting for it */
-    bool paused;    /* not reading, on purpose */
-    bool held;      /* nor then, by order of the operator */
+    struct buf in;         /* read, not yet consumed */
+    struct buf out;        /* gathered or unwritten */
+    struct secure *secure; /* TLS, or NULL */
+    enum err state;        /* E_OK, or why nothing more can be written or read: E_EOF, E_IO */
+    bool blocked;          /* the socket took less than offered: waiting for it */
+    bool paused;           /* not reading, on purpose */
+    bool held;             /* nor then, by order of the operator */
     uint64_t bytes_in, bytes_out;
 };
 
@@ -66,5 +75,22 @@ MUST_USE enum err stream_send_fd(struct stream *s, struct bytes run, int fd);
 void stream_flush(struct stream *s);
 static inline size_t stream_unwritten(const struct stream *s)
 {
-    return buf_len(&s->out);
+    return buf_len(&s->out) + (s->secure == NULL ? 0 : buf_len(&s->secure->sealed));
 }
+/* NULL: clear text. */
+static inline const struct tls *stream_tls(const struct stream *s)
+{
+    return s->secure == NULL ? NULL : s->secure->tls;
+}
+
+/*
+ * TLS from here on; nothing may be left unwritten. What was read already and not consumed is taken
+ * for the beginning of the handshake: a caller who did not expect that has looked before. host:
+ * towards a server, else NULL (tls_new). Then stream_handshake() at each event until it is over.
+ */
+void stream_secure(struct stream *s, struct tls_context *c, const char *host);
+/*
+ * E_OK: from now on the stream is used like any other; what came behind the handshake is in s->in.
+ * E_AGAIN; else why, and the stream is of no more use: E_EOF, E_IO, E_PROTOCOL, E_AUTH.
+ */
+MUST_USE enum err stream_handshake(struct stream *s, int events, struct fault *why);

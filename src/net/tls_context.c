@@ -1,0 +1,295 @@
+/*
+ * From options to an SSL_CTX. Everything that a file or a word can be wrong in is found here,
+ * before a connection uses it.
+ */
+#include "net/tls_internal.h"
+
+#include <openssl/err.h>
+#include <openssl/x509_vfy.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/mem.h"
+
+static const unsigned char alpn[] = "\x0apostgresql"; /* IANA's name, length first */
+
+const char *tls_reason(void)
+{
+    unsigned long first = ERR_peek_error(); /* the cause; what comes after it is less exact */
+    const char *reason =
+        ERR_SYSTEM_ERROR(first) ? strerror(ERR_GET_REASON(first)) : ERR_reason_error_string(first);
+    ERR_clear_error();
+    return reason == NULL ? "unknown reason" : reason;
+}
+
+static enum err fail(const struct tls_settings *s, const char *option, const char *value,
+                     const char *reason, struct fault *why)
+{
+    return fault_set(why, E_CONFIG, "%s_%s %s: %s", s->side, option, value, reason);
+}
+
+/* ---- words ----------------------------------------------------------------------------------- */
+
+enum { V10 = 1, V11 = 2, V12 = 4, V13 = 8, V_SECURE = V12 | V13, V_ALL = 15 };
+
+static int protocol_bits(const char *word, size_t len)
+{
+    static const struct {
+        const char *name;
+        int bits;
+    } names[] = {{"tlsv1.0", V10},  {"tlsv1.1", V11},     {"tlsv1.2", V12},
+                 {"tlsv1.3", V13},  {"tlsv1", V_ALL},     {"all", V_ALL},
+                 {"legacy", V_ALL}, {"secure", V_SECURE}, {"default", V_SECURE}};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strlen(names[i].name) == len && strncasecmp(names[i].name, word, len) == 0) {
+            return names[i].bits;
+        }
+    }
+    return 0;
+}
+
+/* A list by comma or colon; !name takes away. */
+static enum err set_protocols(SSL_CTX *ssl, const struct tls_settings *s, struct fault *why)
+{
+    static const char separators[] = ",: \t";
+    int bits = 0;
+    for (const char *p = s->protocols + strspn(s->protocols, separators); *p != '\0';) {
+        bool without = *p == '!';
+        p += without;
+        size_t len = strcspn(p, separators);
+        int word = protocol_bits(p, len);
+        if (word == 0) {
+            return fail(s, "protocols", s->protocols,
+                        "expected secure, all, or a list of tlsv1.0, tlsv1.1, tlsv1.2, tlsv1.3",
+                        why);
+        }
+        if (without && bits == 0) { bits = V_ALL; }
+        bits = without ? bits & ~word : bits | word;
+        p += len;
+        p += strspn(p, separators);
+    }
+    if (bits == 0) { return fail(s, "protocols", s->protocols, "no protocol is left", why); }
+    static const struct {
+        int bit;
+        uint64_t option;
+    } off[] = {{V10, SSL_OP_NO_TLSv1},
+               {V11, SSL_OP_NO_TLSv1_1},
+               {V12, SSL_OP_NO_TLSv1_2},
+               {V13, SSL_OP_NO_TLSv1_3}};
+    int least = (bits & V10) != 0   ? TLS1_VERSION
+                : (bits & V11) != 0 ? TLS1_1_VERSION
+                : (bits & V12) != 0 ? TLS1_2_VERSION
+                                    : TLS1_3_VERSION;
+    (void)SSL_CTX_set_min_proto_version(ssl, least);
+    for (size_t i = 0; i < sizeof off / sizeof off[0]; i++) {
+        if ((bits & off[i].bit) == 0) { (void)SSL_CTX_set_options(ssl, off[i].option); }
+    }
+    return E_OK;
+}
+
+static const char *cipher_list(const char *word)
+{
+    static const char *const names[][2] = {
+        {"default", "HIGH:!aNULL"},   {"secure", "HIGH:!aNULL"},
+        {"normal", "HIGH:!aNULL"},    {"fast", "HIGH:!aNULL"},
+        {"compat", "HIGH:!aNULL"},    {"legacy", "HIGH:MEDIUM:!aNULL"},
+        {"all", "ALL:!aNULL:!eNULL"}, {"insecure", "ALL:!aNULL:!eNULL"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcasecmp(names[i][0], word) == 0) { return names[i][1]; }
+    }
+    return word;
+}
+
+static enum err set_ciphers(SSL_CTX *ssl, const struct tls_settings *s, struct fault *why)
+{
+    bool no_curve = strcasecmp(s->ecdhcurve, "none") == 0;
+    bool no_dhe = strcasecmp(s->dheparams, "none") == 0;
+    char *list = mem_printf("%s%s%s", cipher_list(s->ciphers), no_curve ? ":!kECDHE" : "",
+                            no_dhe ? ":!kDHE" : "");
+    int ok = SSL_CTX_set_cipher_list(ssl, list);
+    mem_free(&list);
+    if (ok != 1) { return fail(s, "ciphers", s->ciphers, tls_reason(), why); }
+    if (s->tls13_ciphers[0] != '\0' && SSL_CTX_set_ciphersuites(ssl, s->tls13_ciphers) != 1) {
+        return fault_set(why, E_CONFIG, "%s13_ciphers %s: %s", s->side, s->tls13_ciphers,
+                         tls_reason());
+    }
+    return E_OK;
+}
+
+static enum err set_exchange(SSL_CTX *ssl, const struct tls_settings *s, struct fault *why)
+{
+    const char *curve = s->ecdhcurve;
+    if (curve[0] != '\0' && strcasecmp(curve, "auto") != 0 && strcasecmp(curve, "none") != 0) {
+        char *list = mem_strdup(curve);
+        for (char *p = list; *p != '\0'; p++) {
+            if (*p == ',') { *p = ':'; }
+        }
+        int ok = SSL_CTX_set1_groups_list(ssl, list);
+        mem_free(&list);
+        if (ok != 1) {
+            return fail(s, "ecdhcurve", curve, "expected auto, none or curves that OpenSSL knows",
+                        why);
+        }
+    }
+    const char *dhe = s->dheparams;
+    bool none = strcasecmp(dhe, "none") == 0;
+    if (!none && dhe[0] != '\0' && strcasecmp(dhe, "auto") != 0 && strcasecmp(dhe, "legacy") != 0) {
+        return fail(s, "dheparams", dhe, "expected auto, legacy or none", why);
+    }
+    (void)SSL_CTX_set_dh_auto(ssl, none ? 0 : 1);
+    return E_OK;
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+/* Nobody is there to be asked for the password of a key. */
+static int no_password(char *to, int size, int writing, void *arg)
+{
+    (void)to;
+    (void)size;
+    (void)writing;
+    (void)arg;
+    return -1;
+}
+
+static enum err load_certificate(SSL_CTX *ssl, const struct tls_settings *s, struct fault *why)
+{
+    bool cert = s->cert_file[0] != '\0', key = s->key_file[0] != '\0';
+    if (!cert && !key && !s->server) { return E_OK; }
+    if (!cert || !key) {
+        return fault_set(why, E_CONFIG, "%s_%s must be set%s", s->side,
+                         cert ? "key_file" : "cert_file",
+                         s->server ? " for TLS with clients" : ", as the other one of the pair is");
+    }
+    SSL_CTX_set_default_passwd_cb(ssl, no_password);
+    if (SSL_CTX_use_certificate_chain_file(ssl, s->cert_file) != 1) {
+        return fail(s, "cert_file", s->cert_file, tls_reason(), why);
+    }
+    if (SSL_CTX_use_PrivateKey_file(ssl, s->key_file, SSL_FILETYPE_PEM) != 1) {
+        return fail(s, "key_file", s->key_file, tls_reason(), why);
+    }
+    return E_OK;
+}
+
+static enum err load_authorities(SSL_CTX *ssl, const struct tls_settings *s, struct fault *why)
+{
+    if (s->ca_file[0] == '\0') {
+        if (s->check >= TLS_CHECK_CHAIN) {
+            return fault_set(why, E_CONFIG, "%s_ca_file must be set to verify certificates",
+                             s->side);
+        }
+        return E_OK;
+    }
+    if (SSL_CTX_load_verify_file(ssl, s->ca_file) != 1) {
+        return fail(s, "ca_file", s->ca_file, tls_reason(), why);
+    }
+    if (s->server && s->check != TLS_CHECK_NONE) {
+        STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(s->ca_file);
+        if (names == NULL) { return fail(s, "ca_file", s->ca_file, tls_reason(), why); }
+        SSL_CTX_set_client_CA_list(ssl, names);
+    }
+    if (s->crl_file[0] != '\0') {
+        X509_STORE *store = SSL_CTX_get_cert_store(ssl);
+        X509_LOOKUP *files = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+        if (files == NULL || X509_load_crl_file(files, s->crl_file, X509_FILETYPE_PEM) <= 0) {
+            return fail(s, "crl_file", s->crl_file, tls_reason(), why);
+        }
+        (void)X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+    }
+    return E_OK;
+}
+
+/* ---- the handshake's choices ------------------------------------------------------------------
+ */
+
+/* A certificate that was not demanded does not end the login; tls_peer_name() looks at the verdict.
+ */
+static int accept_any(int ok, X509_STORE_CTX *chain)
+{
+    (void)ok;
+    (void)chain;
+    return 1;
+}
+
+static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                       const unsigned char *in, unsigned in_len, void *arg)
+{
+    (void)ssl;
+    (void)arg;
+    unsigned char *chosen = NULL;
+    int found = SSL_select_next_proto(&chosen, out_len, alpn, sizeof alpn - 1, in, in_len);
+    *out = chosen;
+    /* The name of another protocol: somebody sent him to the wrong port (ALPACA). */
+    return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static void set_checks(SSL_CTX *ssl, const struct tls_settings *s)
+{
+    switch (s->check) {
+    case TLS_CHECK_NONE: SSL_CTX_set_verify(ssl, SSL_VERIFY_NONE, NULL); break;
+    case TLS_CHECK_GIVEN: SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, accept_any); break;
+    case TLS_CHECK_CHAIN:
+    case TLS_CHECK_NAME:
+        SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+        break;
+    }
+}
+
+static void set_ways(SSL_CTX *ssl, bool server)
+{
+    /* Idle connections hold no record buffers. */
+    (void)SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+    (void)SSL_CTX_set_options(ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+                                       SSL_OP_CIPHER_SERVER_PREFERENCE);
+    (void)SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+    if (server) {
+        /* Resumption by tickets only: nothing is kept here, and the key dies with this context, so
+           that a certificate that a reload no longer accepts cannot come back by a ticket. */
+        static const unsigned char name[] = "pgusher";
+        (void)SSL_CTX_set_session_id_context(ssl, name, sizeof name - 1);
+        (void)SSL_CTX_set_num_tickets(ssl, 1);
+        SSL_CTX_set_alpn_select_cb(ssl, choose_alpn, NULL);
+    } else {
+        (void)SSL_CTX_set_alpn_protos(ssl, alpn, sizeof alpn - 1);
+    }
+}
+
+enum err tls_context_new(const struct tls_settings *s, struct tls_context **ret, struct fault *why)
+{
+    struct tls_context *c = mem_new(struct tls_context);
+    c->refs = 1;
+    c->server = s->server;
+    c->check = s->check;
+    ERR_clear_error();
+    c->ssl = SSL_CTX_new(s->server ? TLS_server_method() : TLS_client_method());
+    enum err e = c->ssl == NULL ? fault_set(why, E_CONFIG, "OpenSSL: %s", tls_reason()) : E_OK;
+    if (e == E_OK) { e = set_protocols(c->ssl, s, why); }
+    if (e == E_OK) { e = set_ciphers(c->ssl, s, why); }
+    if (e == E_OK) { e = set_exchange(c->ssl, s, why); }
+    if (e == E_OK) { e = load_certificate(c->ssl, s, why); }
+    if (e == E_OK) { e = load_authorities(c->ssl, s, why); }
+    if (e == E_OK) {
+        set_checks(c->ssl, s);
+        set_ways(c->ssl, s->server);
+        *ret = c;
+        c = NULL;
+    }
+    tls_context_unref(&c);
+    return e;
+}
+
+struct tls_context *tls_context_ref(struct tls_context *c)
+{
+    (void)__atomic_add_fetch(&c->refs, 1, __ATOMIC_RELAXED);
+    return c;
+}
+
+void tls_context_unref(struct tls_context **pc)
+{
+    struct tls_context *c = *pc;
+    *pc = NULL;
+    if (c == NULL || __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) > 0) { return; }
+    SSL_CTX_free(c->ssl);
+    mem_free(&c);
+}
