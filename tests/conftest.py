@@ -1,15 +1,18 @@
 """Fixtures. Servers live for the session; each test has its own proxy, held to its promises when it stops."""
 
+import copy
 import itertools
 import os
+import shutil
 import signal
 
 import pytest
 
+from harness.certs import Certs
 from harness.fake_server import FakeServer
 from harness.pgusher import Pgusher, binary, is_pgbouncer
 from harness.postgres import Cluster
-from harness.process import work_folder
+from harness.process import give_away, work_folder
 from harness.redis import Redis
 
 TEST_SECONDS = 60
@@ -83,6 +86,23 @@ def replicated():
             yield c
         finally:
             c.stop()
+
+
+@pytest.fixture(scope="session")
+def made_certs():
+    with work_folder("certs") as path:
+        yield Certs(path)
+
+
+@pytest.fixture
+def certs(made_certs, folder):
+    """Certificates that the test may change: a copy of what was made once."""
+    c = copy.copy(made_certs)
+    c.folder = folder / "certs"
+    shutil.copytree(made_certs.folder, c.folder)
+    for path in (c.folder, *c.folder.iterdir()):
+        give_away(path)
+    return c
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ static void put_connection(struct table *t, const struct connection *c)
     table_pointer(t, c->ptr);
     table_pointer(t, c->link);
     table_int(t, c->pid);
-    table_text(t, "");
+    table_text(t, tls_label(stream_tls(c->stream)));
     table_text(t, c->application_name == NULL ? "" : c->application_name);
     table_int(t, (int64_t)c->prepared);
     table_int(t, c->id & INT32_MAX);

@@ -18,7 +18,14 @@
 #include "pgwire/response.h"
 #include "pgwire/startup.h"
 
-enum login_step { LOGIN_STARTUP, LOGIN_FORWARD, LOGIN_AUTH, LOGIN_REFUSED, LOGIN_WELCOME };
+enum login_step {
+    LOGIN_STARTUP,
+    LOGIN_TLS,
+    LOGIN_FORWARD,
+    LOGIN_AUTH,
+    LOGIN_REFUSED,
+    LOGIN_WELCOME
+};
 
 enum { PROTOCOL_3_2 = 0x00030002 }; /* the newest we speak with clients */
 
@@ -34,6 +41,8 @@ struct login {
     unsigned refusals;          /* of encryption */
     bool late;                  /* pgusher was stopping already: the console only */
     bool long_key;              /* protocol 3.2 */
+    struct tls_context *tls;    /* one reference; NULL: there is no TLS for this client */
+    bool direct;                /* it began with TLS, without asking */
     bool negotiate;
     struct forward *forward; /* LOGIN_FORWARD: a cancel request is on its way to a peer */
     struct welcome *welcome;
@@ -50,6 +59,7 @@ static void free_login(struct client *c)
     forward_drop(&l->forward);
     admit_free(&l->admit);
     config_unref(&l->config);
+    tls_context_unref(&l->tls);
     varset_unref(&l->given);
     mem_free(&l->user);
     mem_free(&l->database);
@@ -99,6 +109,9 @@ void client_login_start(struct client *c, const struct address *peer)
     l->config = registry_config(c->front->registry);
     l->late = c->front->draining;
     l->given = varset_ref(varset_empty());
+    if (l->config->o.client_tls_sslmode != TLS_DISABLE && !c->unix_socket) {
+        l->tls = registry_client_tls(c->front->registry);
+    }
     socket_tune(c->stream.fd, l->config->o.tcp_keepalive);
     stream_open(&c->stream, c->front->loop, c->stream.fd, on_event, c);
     c->timer.due = on_timeout;
@@ -219,6 +232,7 @@ static enum err take_identity(struct client *c, struct fault *why)
             .database = l->database,
             .client_addr = c->unix_socket ? NULL : c->address,
             .client_port = c->port,
+            .tls_cn = tls_peer_name(stream_tls(&c->stream)),
             .application_name = varset_get(l->given, "application_name"),
             .startup = l->given,
         };
@@ -422,11 +436,20 @@ static void on_decided(struct client *c, enum err e, const struct fault *why)
     if (c->state != CLIENT_CLOSED) { go_on(c); }
 }
 
+/* A unix socket is as good as TLS: nobody else is on the wire. */
+static enum err check_encryption(const struct client *c, struct fault *why)
+{
+    enum tls_mode mode = c->login->config->o.client_tls_sslmode;
+    if (mode < TLS_REQUIRE || c->unix_socket || stream_tls(&c->stream) != NULL) { return E_OK; }
+    return fault_state(why, E_REFUSED, "28000", "SSL required");
+}
+
 static void take_startup(struct client *c, const struct startup *s)
 {
     struct login *l = c->login;
     struct fault why;
-    enum err e = take_params(c, s, &why);
+    enum err e = check_encryption(c, &why);
+    if (e == E_OK) { e = take_params(c, s, &why); }
     if (e != E_OK) {
         client_fail(c, &why);
         return;
@@ -492,12 +515,96 @@ static void take_cancel(struct client *c, struct bytes key)
     if (most_us > 0) { timer_set(&f->loop->timers, &c->timer, clock_now_us() + most_us); }
 }
 
+/* ---- TLS ------------------------------------------------------------------------------------- */
+
+/* true: it is done, and the startup packet may be here already. */
+static bool shake_hands(struct client *c, int events)
+{
+    struct login *l = c->login;
+    const struct log_who who = client_who(c);
+    struct fault why;
+    enum err e = stream_handshake(&c->stream, events, &why);
+    if (e == E_AGAIN) { return false; }
+    if (e != E_OK) {
+        log_info(&who, "closing because: %s", why.text);
+        client_close(c, why.text);
+        return false;
+    }
+    l->step = LOGIN_STARTUP;
+    /* Without it the bytes may be those of another protocol, whose client was led here (ALPACA). */
+    if (l->direct && !tls_has_alpn(stream_tls(&c->stream))) {
+        (void)fault_set(&why, E_PROTOCOL,
+                        "received direct SSL connection request without ALPN protocol negotiation "
+                        "extension");
+        client_fail(c, &why);
+        return false;
+    }
+    return true;
+}
+
+/* The first byte of a TLS handshake, where a startup packet's length would have a zero. */
+static bool begins_with_tls(const struct client *c, struct bytes in)
+{
+    enum { CLIENT_HELLO = 0x16 };
+    return in.len > 0 && in.ptr[0] == CLIENT_HELLO && c->login->refusals == 0 &&
+           c->stream.secure == NULL;
+}
+
+/* sslnegotiation=direct. */
+static bool begin_direct(struct client *c)
+{
+    struct login *l = c->login;
+    if (l->tls == NULL) {
+        client_close(c, "it began with TLS, and there is none");
+        return false;
+    }
+    l->direct = true;
+    l->step = LOGIN_TLS;
+    return true;
+}
+
+/* SSLRequest or GSSENCRequest. behind: what came with it. */
+static bool answer_request(struct client *c, enum startup_kind kind, struct bytes behind)
+{
+    struct login *l = c->login;
+    struct fault why = {0};
+    if (c->stream.secure != NULL) {
+        (void)fault_set(&why, E_PROTOCOL, "encryption was negotiated already");
+    } else if (kind == STARTUP_SSL && l->tls != NULL) {
+        /* Clear text behind the request would later pass for something that came by TLS
+           (CVE-2021-23214). */
+        if (behind.len > 0) {
+            (void)fault_set(&why, E_PROTOCOL, "received unencrypted data after SSL request");
+        } else {
+            l->step = LOGIN_TLS;
+        }
+    } else if (l->refusals++ >= 2) { /* each kind once */
+        (void)fault_set(&why, E_PROTOCOL, "encryption was refused already");
+    }
+    if (why.code != E_OK) {
+        client_fail(c, &why);
+        return false;
+    }
+    buf_put_u8(&c->stream.out, l->step == LOGIN_TLS ? 'S' : 'N');
+    stream_flush(&c->stream);
+    if (stream_unwritten(&c->stream) > 0) {
+        client_close(c, "client does not read");
+        return false;
+    }
+    return true;
+}
+
 /* One packet. false: not complete, or the client is gone or past its login. */
 static bool take_packet(struct client *c, struct bytes in, size_t *used)
 {
     struct login *l = c->login;
     struct fault why;
+    if (l->step == LOGIN_TLS) {
+        stream_secure(&c->stream, l->tls, NULL);
+        return shake_hands(c, 0);
+    }
     if (l->step == LOGIN_STARTUP) {
+        if (begins_with_tls(c, in)) { return begin_direct(c); }
         struct startup s;
         enum err e = startup_read(in, &s, &why);
         if (e == E_AGAIN) { return false; }
@@ -508,15 +615,7 @@ static bool take_packet(struct client *c, struct bytes in, size_t *used)
         *used += s.size;
         switch (s.kind) {
         case STARTUP_SSL:
-        case STARTUP_GSSENC:          /* neither here: go on in clear text */
-            if (l->refusals++ >= 2) { /* each kind once */
-                (void)fault_set(&why, E_PROTOCOL, "encryption was refused already");
-                client_fail(c, &why);
-                return false;
-            }
-            buf_put_u8(&c->stream.out, 'N');
-            stream_flush(&c->stream);
-            return true;
+        case STARTUP_GSSENC: return answer_request(c, s.kind, bytes_skip(in, s.size));
         case STARTUP_CANCEL:
             take_cancel(c, bytes_of(in.ptr + s.size - s.cancel_key.len - 4, s.cancel_key.len + 4));
             return false;
@@ -557,11 +656,27 @@ static void take_packets(struct client *c)
     }
 }
 
+/* Bytes came, or TLS began with some behind it. */
+static void go_through(struct client *c)
+{
+    take_packets(c);
+    if (c->state == CLIENT_CLOSED) { return; }
+    go_on(c);
+    enum { MOST_EARLY = 65536 };
+    if (c->state == CLIENT_LOGIN && buf_len(&c->stream.in) > MOST_EARLY) {
+        client_close(c, "too much before the login was over");
+    }
+}
+
 static void on_event(void *arg, int events)
 {
     struct client *c = arg;
     if (c->state == CLIENT_READY) {
         c->ops->events(c, events);
+        return;
+    }
+    if (c->login->step == LOGIN_TLS) {
+        if (shake_hands(c, events)) { go_through(c); }
         return;
     }
     if ((events & UV_WRITABLE) != 0) { stream_flush(&c->stream); }
@@ -575,11 +690,5 @@ static void on_event(void *arg, int events)
     }
     /* The bytes are kept first: a step may end the login, and then the next owner reads on. */
     if (buf_len(&c->stream.in) == 0) { buf_put_bytes(&c->stream.in, in); }
-    take_packets(c);
-    if (c->state == CLIENT_CLOSED) { return; }
-    go_on(c);
-    enum { MOST_EARLY = 65536 };
-    if (c->state == CLIENT_LOGIN && buf_len(&c->stream.in) > MOST_EARLY) {
-        client_close(c, "too much before the login was over");
-    }
+    go_through(c);
 }

@@ -84,14 +84,6 @@ static enum err check_promises(const struct options *o, const struct place *plac
         return fail_option(places, OPTION_auth_type, why,
                            "this version has only any, trust, plain, md5, scram-sha-256 and hba");
     }
-    if (o->client_tls_sslmode >= TLS_REQUIRE) {
-        return fail_option(places, OPTION_client_tls_sslmode, why,
-                           "this version has no TLS with clients; expected disable");
-    }
-    if (o->server_tls_sslmode >= TLS_REQUIRE) {
-        return fail_option(places, OPTION_server_tls_sslmode, why,
-                           "this version has no TLS with servers; expected disable or prefer");
-    }
     if (o->cache_invalidation == INVALIDATE_NOTIFY ||
         o->cache_invalidation == INVALIDATE_REPLICATION) {
         return fail_option(places, OPTION_cache_invalidation, why,

@@ -75,20 +75,6 @@ static const enum option_id waiting[] = {
     OPTION_dns_max_ttl,
     OPTION_dns_nxdomain_ttl,
     OPTION_dns_zone_check_period,
-    OPTION_client_tls_key_file,
-    OPTION_client_tls_cert_file,
-    OPTION_client_tls_ca_file,
-    OPTION_client_tls_protocols,
-    OPTION_client_tls_ciphers,
-    OPTION_client_tls13_ciphers,
-    OPTION_client_tls_ecdhcurve,
-    OPTION_client_tls_dheparams,
-    OPTION_server_tls_ca_file,
-    OPTION_server_tls_key_file,
-    OPTION_server_tls_cert_file,
-    OPTION_server_tls_protocols,
-    OPTION_server_tls_ciphers,
-    OPTION_server_tls13_ciphers,
     OPTION_min_pool_size,
     OPTION_reserve_pool_size,
     OPTION_max_db_connections,
@@ -159,14 +145,6 @@ const char *config_unsupported(const struct config *cfg, size_t i)
     if (skip_to(&i, cfg->o.auth_user[0] != '\0')) {
         return "auth_user is set, but this version does not run auth_query: clients log in by "
                "auth_file only";
-    }
-    bool tls = cfg->o.client_tls_sslmode == TLS_ALLOW || cfg->o.client_tls_sslmode == TLS_PREFER;
-    if (skip_to(&i, tls)) {
-        return "client_tls_sslmode is set, but this version has no TLS: clients connect without";
-    }
-    if (skip_to(&i, cfg->o.server_tls_sslmode == TLS_ALLOW)) {
-        return "server_tls_sslmode is set, but this version has no TLS: servers are reached "
-               "without";
     }
     if (skip_to(&i, cfg->peers_count > 0 && cfg->o.peer_id == 0)) {
         return "[peers] is given, but without peer_id cancel requests do not find this process";

@@ -6,7 +6,7 @@
 
 #include "pgwire/sqlstate.h"
 
-enum { CODE_CANCEL = 80877102 };
+enum { CODE_CANCEL = 80877102, CODE_SSL = 80877103 };
 
 size_t compose_begin(struct buf *out, uint8_t type)
 {
@@ -168,6 +168,12 @@ void compose_data_row(struct buf *out, const char *const *values, unsigned count
 static void end_packet(struct buf *out, size_t mark)
 {
     put_u32(out->data + out->start + mark, (uint32_t)(buf_len(out) - mark));
+}
+
+void compose_ssl_request(struct buf *out)
+{
+    buf_put_u32(out, 8);
+    buf_put_u32(out, CODE_SSL);
 }
 
 void compose_startup(struct buf *out, uint32_t version, const char *const *pairs)

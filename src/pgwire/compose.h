@@ -47,6 +47,8 @@ void compose_row_description(struct buf *out, const struct column *columns, unsi
 void compose_data_row(struct buf *out, const char *const *values, unsigned count);
 
 /* ---- frontend messages */
+/* SSLRequest. */
+void compose_ssl_request(struct buf *out);
 /* pairs: name, value, ... NULL */
 void compose_startup(struct buf *out, uint32_t version, const char *const *pairs);
 void compose_cancel(struct buf *out, uint32_t pid, struct bytes key);

@@ -13,6 +13,7 @@ struct registry {
     struct config *config;
     struct userlist *userlist;
     struct hba *hba; /* or NULL */
+    struct tls_context *client_tls, *server_tls;
     struct dlist
         databases;        /* retired ones too: clients may still be on their way to the new ones */
     struct hmap accounts; /* of databases in force */
@@ -61,6 +62,7 @@ static void free_database(struct database *db)
     topology_free(&db->topology);
     recency_free(&db->recency);
     catalog_unref(&db->catalog);
+    tls_context_unref(&db->tls);
     lock_done(&db->catalog_lock);
     config_unref((struct config **)(uintptr_t)&db->config);
     mem_free(&db->name);
@@ -80,6 +82,8 @@ void registry_free(struct registry **pr)
     config_unref(&r->config);
     userlist_unref(&r->userlist);
     hba_unref(&r->hba);
+    tls_context_unref(&r->client_tls);
+    tls_context_unref(&r->server_tls);
     lock_done(&r->lock);
     mem_free(&r);
 }
@@ -153,7 +157,8 @@ static bool same_options(const struct options *a, const struct options *b)
            a->max_inspect_bytes == b->max_inspect_bytes &&
            same_text(a->monitor_user, b->monitor_user) &&
            same_text(a->server_reset_query, b->server_reset_query) &&
-           a->cancel_wait_timeout_us == b->cancel_wait_timeout_us;
+           a->cancel_wait_timeout_us == b->cancel_wait_timeout_us &&
+           a->server_tls_sslmode == b->server_tls_sslmode;
 }
 
 const char *database_monitor(const struct database *db, const struct userlist *users,
@@ -212,6 +217,7 @@ static struct database *make_database(struct registry *r, const struct database_
                                                   : o->read_consistency;
     db->mode = line->pool_mode >= 0 ? (enum pool_mode)line->pool_mode : o->pool_mode;
     db->max_lag_us = o->replica_max_lag_us;
+    db->tls = r->server_tls == NULL ? NULL : tls_context_ref(r->server_tls);
     const char *password;
     if ((db->split || db->cache != CACHE_OFF) &&
         database_monitor(db, r->userlist, &password) == NULL) {
@@ -259,6 +265,25 @@ static void retire(struct registry *r, struct database *db)
     }
 }
 
+void registry_secure(struct registry *r, struct tls_context *clients, struct tls_context *servers)
+{
+    lock_take(&r->lock);
+    struct tls_context *old_clients = r->client_tls, *old_servers = r->server_tls;
+    r->client_tls = clients == NULL ? NULL : tls_context_ref(clients);
+    r->server_tls = servers == NULL ? NULL : tls_context_ref(servers);
+    lock_drop(&r->lock);
+    tls_context_unref(&old_clients);
+    tls_context_unref(&old_servers);
+}
+
+struct tls_context *registry_client_tls(struct registry *r)
+{
+    lock_take(&r->lock);
+    struct tls_context *c = r->client_tls == NULL ? NULL : tls_context_ref(r->client_tls);
+    lock_drop(&r->lock);
+    return c;
+}
+
 void registry_configure(struct registry *r, struct config *cfg, struct userlist *users)
 {
     lock_take(&r->lock);
@@ -273,7 +298,8 @@ void registry_configure(struct registry *r, struct config *cfg, struct userlist 
         /* Secrets may have changed in any way: accounts are made anew with the new list. */
         if (!atomic_load(&db->retired) &&
             (line == NULL || !same_line(db->line, line) || !same_settings(db->config, cfg) ||
-             !same_options(&db->config->o, &cfg->o) || old_users != users)) {
+             !same_options(&db->config->o, &cfg->o) || old_users != users ||
+             db->tls != r->server_tls)) {
             retire(r, db);
         }
     }

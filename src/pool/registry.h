@@ -12,6 +12,7 @@
 #include "base/sync.h"
 #include "catalog/catalog.h"
 #include "config/config.h"
+#include "net/tls.h"
 #include "pool/stats.h"
 #include "route/node.h"
 #include "route/recency.h"
@@ -41,7 +42,8 @@ struct database {
     enum consistency consistency;
     enum pool_mode mode;
     int64_t max_lag_us;
-    _Atomic bool retired; /* a reload replaced it: clients move on at their next transaction */
+    struct tls_context *tls; /* towards its servers; NULL: none */
+    _Atomic bool retired;    /* a reload replaced it: clients move on at their next transaction */
     _Atomic bool paused, disabled;
     _Atomic int clients;
     struct lock catalog_lock;
@@ -79,6 +81,11 @@ void registry_free(struct registry **r);
  * made. Control thread, or before the workers run.
  */
 void registry_configure(struct registry *r, struct config *cfg, struct userlist *users);
+/* TLS from the next registry_configure() on; each may be NULL: none. The registry takes references.
+ */
+void registry_secure(struct registry *r, struct tls_context *clients, struct tls_context *servers);
+/* With clients: one reference for the caller, or NULL. */
+struct tls_context *registry_client_tls(struct registry *r);
 struct config *registry_config(struct registry *r);     /* one reference for the caller */
 struct userlist *registry_userlist(struct registry *r); /* one reference for the caller */
 /* From now on. It stays when auth_type is no longer hba, for logins that began before. The registry

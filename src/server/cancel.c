@@ -4,6 +4,7 @@
  * Canceling Requests in Progress.
  */
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "pgwire/compose.h"
 #include "server/internal.h"
@@ -13,8 +14,10 @@ struct cancel {
     struct resolve *resolve;
     struct timer timer;
     struct server *server; /* NULL: it is gone */
+    const struct server_target *target;
+    struct dial dial;
     struct buf message;
-    bool connected;
+    bool sent;
 };
 
 enum { CANCEL_TIMEOUT_US = 5000000 };
@@ -38,19 +41,25 @@ static void on_timeout(struct timer *t)
     finish(container_of(t, struct cancel, timer));
 }
 
+static void give_up(struct cancel *c, const struct fault *why)
+{
+    log_warn(NULL, "event=cancel_failed reason=\"%s\"", why->text);
+    finish(c);
+}
+
 static void on_event(void *arg, int events)
 {
     struct cancel *c = arg;
-    if (!c->connected) {
-        if (socket_error(c->stream.fd) != 0) {
-            finish(c);
-            return;
+    if (!c->sent) {
+        struct fault why;
+        enum err e = dial_event(&c->dial, &c->stream, c->target, events, &why);
+        if (e == E_OK) {
+            c->sent = true;
+            stream_put(&c->stream, buf_view(&c->message));
+            stream_flush(&c->stream);
+        } else if (e != E_AGAIN) {
+            give_up(c, &why);
         }
-        c->connected = true;
-        c->stream.blocked = false;
-        stream_put(&c->stream, buf_view(&c->message));
-        stream_pause(&c->stream, false);
-        stream_flush(&c->stream);
         return;
     }
     if ((events & UV_WRITABLE) != 0) { stream_flush(&c->stream); }
@@ -62,15 +71,11 @@ static void on_event(void *arg, int events)
 
 static void start(struct cancel *c, struct loop *l, const struct address *a)
 {
-    int fd = -1;
-    enum err e = socket_connect(a, &fd);
-    if (e != E_OK && e != E_AGAIN) {
+    struct fault why;
+    if (dial_start(&c->dial, &c->stream, l, c->target, a, on_event, c, &why) != E_OK) {
+        log_warn(NULL, "event=cancel_failed reason=\"%s\"", why.text);
         timer_set(&l->timers, &c->timer, 0); /* from the loop, not from in here */
-        return;
     }
-    stream_open(&c->stream, l, fd, on_event, c);
-    c->stream.blocked = true;
-    stream_pause(&c->stream, true);
 }
 
 static void on_resolved(void *arg, const struct address *a)
@@ -91,6 +96,8 @@ void server_cancel(struct server *s)
     struct cancel *c = mem_new(struct cancel);
     c->stream = (struct stream){.fd = -1, .loop = l};
     c->server = s;
+    c->target = s->target;
+    c->dial.tls = stream_tls(&s->stream) != NULL; /* as its own connection went */
     c->timer.due = on_timeout;
     s->cancel = c;
     compose_cancel(&c->message, s->backend_pid, bytes_of(s->backend_key, s->backend_key_len));

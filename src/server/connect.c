@@ -2,7 +2,6 @@
  * Opening a server connection: resolve, connect, startup, prove who we are, learn its parameters,
  * run connect_query. Protocol: "Message Flow", Start-up.
  */
-#include <errno.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -12,7 +11,7 @@
 #include "pgwire/response.h"
 #include "server/internal.h"
 
-enum login_step { STEP_START, STEP_CONNECT, STEP_STARTUP, STEP_QUERY };
+enum login_step { STEP_START, STEP_DIAL, STEP_STARTUP, STEP_QUERY };
 
 static void fail_login(struct server *s, enum err e)
 {
@@ -55,29 +54,10 @@ static void send_startup(struct server *s)
     stream_flush(&s->stream);
 }
 
-static void connected(struct server *s)
-{
-    socket_tune(s->stream.fd, s->target->keepalive);
-    stream_pause(&s->stream, false);
-    send_startup(s);
-}
-
 static enum err start_connect(struct server *s, struct loop *l, const struct address *a)
 {
-    const struct node *n = s->target->node;
-    int fd = -1;
-    enum err e = socket_connect(a, &fd);
-    if (e != E_OK && e != E_AGAIN) {
-        return fault_state(&s->why, E_IO, "08006", "connect failed: %s:%d: %s", n->host, n->port,
-                           strerror(errno));
-    }
-    stream_open(&s->stream, l, fd, server_ready_event, s);
-    s->clean_step = STEP_CONNECT;
-    /* Connected or refused: the socket becomes writable either way. */
-    s->stream.blocked = true;
-    s->stream.paused = false;
-    stream_pause(&s->stream, true);
-    return E_OK;
+    s->clean_step = STEP_DIAL;
+    return dial_start(&s->dial, &s->stream, l, s->target, a, server_ready_event, s, &s->why);
 }
 
 static void on_resolved(void *arg, const struct address *a)
@@ -89,6 +69,20 @@ static void on_resolved(void *arg, const struct address *a)
                      ? fault_state(&s->why, E_IO, "08006", "cannot resolve host name %s", n->host)
                      : start_connect(s, s->stream.loop, a);
     if (e != E_OK) { fail_login(s, e); }
+}
+
+/* E_OK, E_AGAIN: on_resolved() or the socket goes on. */
+static enum err start_dial(struct server *s, struct loop *l)
+{
+    const struct node *n = s->target->node;
+    struct address a;
+    s->prove = prove_new(s->target->user, s->target->password, s->target->secret);
+    struct credential *told = s->target->vault == NULL ? NULL : vault_get(s->target->vault);
+    if (told != NULL) { prove_by(s->prove, told); }
+    enum err e = resolve_start(l, n->host, n->port, &a, on_resolved, s, &s->resolve);
+    if (e == E_OK) { return start_connect(s, l, &a); }
+    if (e == E_AGAIN) { return e; }
+    return fault_state(&s->why, E_IO, "08006", "cannot resolve host %s", n->host);
 }
 
 struct server *server_open(struct loop *l, const struct server_target *target,
@@ -112,18 +106,8 @@ struct server *server_open(struct loop *l, const struct server_target *target,
     s->connected_us = clock_now_us();
     s->connected_wall_us = clock_wall_us();
     server_hold(s, on_login_event, holder);
-    s->prove = prove_new(target->user, target->password, target->secret);
-    struct credential *told = target->vault == NULL ? NULL : vault_get(target->vault);
-    if (told != NULL) { prove_by(s->prove, told); }
-
-    struct address a;
-    enum err e =
-        resolve_start(l, target->node->host, target->node->port, &a, on_resolved, s, &s->resolve);
-    if (e == E_OK) {
-        e = start_connect(s, l, &a);
-    } else if (e != E_AGAIN) {
-        e = fault_state(&s->why, E_IO, "08006", "cannot resolve host %s", target->node->host);
-    }
+    s->dial.tls = dial_tls(target);
+    enum err e = start_dial(s, l);
     /* A failure is told from the loop, not from in here: the timer is due at once. */
     bool failed = e != E_OK && e != E_AGAIN;
     timer_set(&l->timers, &s->timer, s->connected_us + (failed ? 0 : target->connect_timeout_us));
@@ -192,6 +176,30 @@ static enum err take_message(struct server *s, uint8_t type, struct bytes body)
     }
 }
 
+/*
+ * As libpq does: prefer goes without TLS when it does not work or is not let in, allow with it when
+ * it is not let in without. Once.
+ */
+static void fail_or_try_otherwise(struct server *s, enum err e)
+{
+    bool barred = e == E_SERVER && strcmp(s->why.sqlstate, "28000") == 0;
+    bool tls = stream_tls(&s->stream) != NULL;
+    enum tls_mode mode = s->target->tls_mode;
+    bool other = tls ? mode == TLS_PREFER && (barred || e == E_REFUSED)
+                     : mode == TLS_ALLOW && barred && dial_could_tls(s->target);
+    if (!other || s->dial.again) {
+        fail_login(s, e);
+        return;
+    }
+    struct loop *l = s->stream.loop;
+    s->dial.again = true;
+    s->dial.tls = !tls;
+    stream_close(&s->stream);
+    prove_free(&s->prove);
+    e = start_dial(s, l);
+    if (e != E_OK && e != E_AGAIN) { fail_login(s, e); }
+}
+
 static void read_login(struct server *s)
 {
     const struct node *n = s->target->node;
@@ -230,21 +238,18 @@ static void read_login(struct server *s)
         e = fault_state(&s->why, E_PROTOCOL, "08P01",
                         "%s:%d does not answer as a PostgreSQL server does", n->host, n->port);
     }
-    fail_login(s, e);
+    fail_or_try_otherwise(s, e);
 }
 
 static void on_login_event(struct server *s, int events)
 {
-    if (s->clean_step == STEP_CONNECT) {
-        int error = socket_error(s->stream.fd);
-        if (error != 0) {
-            const struct node *n = s->target->node;
-            fail_login(s, fault_state(&s->why, E_IO, "08006", "connect failed: %s:%d: %s", n->host,
-                                      n->port, strerror(error)));
-            return;
+    if (s->clean_step == STEP_DIAL) {
+        enum err e = dial_event(&s->dial, &s->stream, s->target, events, &s->why);
+        if (e == E_OK) {
+            send_startup(s);
+        } else if (e != E_AGAIN) {
+            fail_or_try_otherwise(s, e);
         }
-        s->stream.blocked = false;
-        connected(s);
         return;
     }
     if ((events & UV_WRITABLE) != 0) { stream_flush(&s->stream); }

@@ -7,6 +7,7 @@
 
 #include "auth/prove.h"
 #include "base/hmap.h"
+#include "config/config.h"
 #include "net/resolve.h"
 #include "net/stream.h"
 #include "route/node.h"
@@ -34,9 +35,19 @@ struct server_target {
     struct vault *vault;       /* ... then what a client's login has told, if it did; may be NULL */
     const char *connect_query; /* may be NULL */
     const char *const *startup; /* more startup parameters: name, value, ... NULL */
+    struct tls_context *tls;    /* NULL: none */
+    enum tls_mode tls_mode;
     int64_t connect_timeout_us;
     bool keepalive;
     unsigned max_prepared; /* server-side statements kept; 0: none are renamed */
+};
+
+enum dial_step { DIAL_CONNECT, DIAL_ASK, DIAL_SHAKE };
+
+struct dial { /* the way to a server: dial.c */
+    enum dial_step step;
+    bool tls;   /* TLS is asked for; after it: there is TLS */
+    bool again; /* it is the other way than the first */
 };
 
 struct server_param { /* what ParameterStatus last said */
@@ -85,6 +96,7 @@ struct server {
     struct timer timer; /* login, cleaning */
     struct prove *prove;
     struct resolve *resolve;
+    struct dial dial;
     void (*opened)(struct server *s, enum err e); /* login is over */
     void (*cleaned)(struct server *s, enum err e);
     int clean_step;

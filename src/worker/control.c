@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "worker/monitor.h"
 #include "worker/notify.h"
+#include "worker/secure.h"
 #include "worker/start.h"
 #include "worker/stop.h"
 #include "worker/suspend.h"
@@ -28,6 +29,7 @@ struct control {
     struct config *config;
     struct userlist *users;
     struct buf users_file; /* its bytes, to see whether a reload changed it */
+    struct secured secured;
     struct admin_hooks hooks;
     struct monitors *monitors;
     uv_signal_t *signals[6];
@@ -98,15 +100,18 @@ static enum err apply(struct control *c, struct config *cfg, struct fault *why)
 {
     struct userlist *users = NULL;
     struct hba *hba = NULL;
+    struct secured secured = {0};
     struct buf file = {0};
     enum err e = load_users(c, cfg, &users, &file, why);
     if (e == E_OK && cfg->o.auth_type == AUTH_HBA) {
         e = hba_load(cfg->o.auth_hba_file, cfg->o.auth_ident_file, &hba, why);
     }
+    if (e == E_OK) { e = secured_load(cfg, &c->secured, &secured, why); }
     if (e == E_OK) { e = open_log(c, cfg, why); }
     if (e != E_OK) {
         userlist_unref(&users);
         hba_unref(&hba);
+        secured_done(&secured);
         wipe(&file);
         return e;
     }
@@ -115,7 +120,10 @@ static enum err apply(struct control *c, struct config *cfg, struct fault *why)
     } /* its rules before who asks by them */
     if (hba != NULL) { registry_set_hba(c->registry, hba); }
     hba_unref(&hba);
+    registry_secure(c->registry, secured.clients, secured.servers);
     registry_configure(c->registry, cfg, users);
+    secured_done(&c->secured);
+    c->secured = secured;
     config_unref(&c->config);
     userlist_unref(&c->users);
     wipe(&c->users_file);
@@ -453,6 +461,7 @@ int control_run(struct config *cfg, const struct launch *how)
     keyring_forget();
     config_unref(&c.config);
     userlist_unref(&c.users);
+    secured_done(&c.secured);
     wipe(&c.users_file);
     return e == E_OK ? 0 : 1;
 }

@@ -59,7 +59,9 @@ class Answer:
 
 
 class FakeClient(wire.Stream):
-    def __init__(self, port, timeout=8.0, path=None):
+    """tls: a client's context; direct: TLS begins without asking for it."""
+
+    def __init__(self, port, timeout=8.0, path=None, tls=None, direct=False, session=None):
         if path is None:
             sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -70,6 +72,24 @@ class FakeClient(wire.Stream):
         super().__init__(sock, timeout)
         self.parameters = {}
         self.pid = self.key = None
+        if tls is not None:
+            try:
+                self.secure(tls, direct, session)
+            except BaseException:
+                self.close()
+                raise
+
+    def ask_for_tls(self):
+        """The one byte that answers an SSLRequest."""
+        self.send(wire.special(wire.SSL_REQUEST))
+        return self.read(1)
+
+    def secure(self, tls, direct=False, session=None):
+        if not direct:
+            answer = self.ask_for_tls()
+            if answer != b"S":
+                raise RuntimeError(f"no TLS: {answer}")
+        self.sock = tls.wrap_socket(self.sock, server_hostname="localhost", session=session)
 
     def startup(self, user="app", database="app", **more):
         """Logs in where no password is asked for; the messages up to ReadyForQuery."""

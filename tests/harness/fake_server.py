@@ -7,6 +7,7 @@ import queue
 import re
 import select
 import socket
+import ssl
 import struct
 import threading
 
@@ -199,12 +200,16 @@ class Session(wire.Stream):
 class FakeServer:
     """
     Listens and takes sessions. polite: each session is served to its end by a thread; else they queue up
-    for accept(). login: None logs everyone in, else a function of the session that does it.
+    for accept(). login: None logs everyone in, else a function of the session that does it. tls: a server's
+    context, for polite ones; tls_answer: the bytes that answer an SSLRequest.
     """
 
-    def __init__(self, polite=False, login=None):
+    def __init__(self, polite=False, login=None, tls=None, tls_answer=None):
         self.port = free_port()
         self.polite = polite
+        self.tls = tls
+        self.tls_answer = tls_answer if tls_answer is not None else b"N" if tls is None else b"S"
+        self.requests = 0  # for TLS
         self.login = login
         self.sessions = queue.Queue()
         self.cancels = queue.Queue()
@@ -233,12 +238,19 @@ class FakeServer:
         try:
             while True:
                 code, body = session.receive_startup()
-                if code in (wire.SSL_REQUEST, wire.GSSENC_REQUEST):
+                if code == wire.SSL_REQUEST:
+                    self.requests += 1
+                    session.send(self.tls_answer)
+                    if self.tls is not None:
+                        session.sock = self.tls.wrap_socket(sock, server_side=True)
+                    continue
+                if code == wire.GSSENC_REQUEST:
                     session.send(b"N")
                     continue
                 break
             if code == wire.CANCEL_REQUEST:
                 self.cancels.put(struct.unpack("!II", body))
+                self.cancel_tls = isinstance(session.sock, ssl.SSLSocket)
                 session.close()
                 return
             words = [w.decode() for w in body.split(b"\0")]

@@ -3,6 +3,7 @@ PostgreSQL's messages, composed and taken apart byte by byte.
 Protocol: "Message Formats", "Error and Notice Message Fields".
 """
 
+import ssl
 import struct
 
 PROTOCOL_3 = 196608
@@ -222,7 +223,7 @@ class Stream:
     def _more(self):
         try:
             part = self.sock.recv(262144)
-        except ConnectionError as e:
+        except (ConnectionError, ssl.SSLError) as e:
             raise Gone(str(e)) from e
         if not part:
             raise Gone("closed")

@@ -274,10 +274,6 @@ TEST(what_safety_rests_on_and_this_version_lacks_is_an_error)
 {
     check_fails("[pgbouncer]\nauth_type = hba\n", "a.ini:2: auth_type: hba needs auth_hba_file");
     check_fails("[pgbouncer]\nauth_type = cert\n", "a.ini:2: auth_type: this version has only");
-    check_fails("[pgbouncer]\nclient_tls_sslmode = require\n",
-                "a.ini:2: client_tls_sslmode: this version has no TLS");
-    check_fails("[pgbouncer]\nserver_tls_sslmode = verify-full\n",
-                "a.ini:2: server_tls_sslmode: this version has no TLS");
     check_fails("[pgbouncer]\ncache_invalidation = notify\n",
                 "a.ini:2: cache_invalidation: this version has only ttl and writes");
     check_fails("[pgbouncer]\nredis_url = rediss://h\n", "a.ini:2: redis_url: this version has");

@@ -98,10 +98,9 @@ TEST(what_is_given_but_not_acted_on_is_listed)
     CHECK_STR(config_unsupported(cfg, 0),
               "resolv_conf is set, but this version does not act on it");
     CHECK(strstr(config_unsupported(cfg, 1), "auth_user is set, but") != NULL);
-    CHECK(strstr(config_unsupported(cfg, 2), "client_tls_sslmode is set") != NULL);
-    CHECK(strstr(config_unsupported(cfg, 3), "[peers] is given, but without") != NULL);
-    CHECK(strstr(config_unsupported(cfg, 4), "database d: auth_user") != NULL);
-    CHECK(config_unsupported(cfg, 5) == NULL);
+    CHECK(strstr(config_unsupported(cfg, 2), "[peers] is given, but without") != NULL);
+    CHECK(strstr(config_unsupported(cfg, 3), "database d: auth_user") != NULL);
+    CHECK(config_unsupported(cfg, 4) == NULL);
     config_unref(&cfg);
     cfg = load("");
     CHECK(config_unsupported(cfg, 0) == NULL);
