@@ -50,7 +50,7 @@ static void visit(struct tour *t, struct front *f)
     struct account_roll roll = roll_accounts(f->registry);
     for (size_t i = 0; i < roll.count; i++) {
         struct account *a = roll.items[i];
-        if (!roll_in_scope(a->database, r->scope)) { continue; }
+        if (!roll_in_scope(a->database, r->scope) || a->shares_pools) { continue; }
         for (size_t k = 0; k < a->database->topology->count; k++) { r->act(a->pools[k], f->loop); }
     }
     mem_free(&roll.items);
@@ -103,7 +103,7 @@ static unsigned count_left(const struct session *s)
     unsigned left = 0;
     for (size_t i = 0; i < roll.count; i++) {
         const struct account *a = roll.items[i];
-        if (!roll_in_scope(a->database, s->scope)) { continue; }
+        if (!roll_in_scope(a->database, s->scope) || a->shares_pools) { continue; }
         if (s->wait == SESSION_WAITS_PAUSE) {
             left += roll_counts(a).total;
             continue;

@@ -59,7 +59,7 @@ void roll_paused(struct registry *r, const char *scope, unsigned *ret_paused, un
 struct pool_counts roll_counts(const struct account *a)
 {
     struct pool_counts sum = {0};
-    for (size_t i = 0; i < a->database->topology->count; i++) {
+    for (size_t i = 0; i < a->database->topology->count && !a->shares_pools; i++) {
         struct pool_counts c;
         pool_counts(a->pools[i], &c);
         sum.total += c.total;
@@ -95,7 +95,7 @@ static void look_at(struct server *s, void *arg)
 void roll_servers(const struct account *a, const struct loop *l, struct server_roll *to)
 {
     struct server_look look = {.loop = l, .to = to};
-    for (size_t i = 0; i < a->database->topology->count; i++) {
+    for (size_t i = 0; i < a->database->topology->count && !a->shares_pools; i++) {
         pool_each_server(a->pools[i], look_at, &look);
     }
 }

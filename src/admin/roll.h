@@ -30,10 +30,11 @@ static inline bool roll_in_scope(const struct database *db, const char *scope)
 /* How many of the scope's databases in force are paused, and how many are not. */
 void roll_paused(struct registry *r, const char *scope, unsigned *ret_paused, unsigned *ret_going);
 
-/* Sums over the account's pools. */
+/* Sums over the account's own pools. */
 struct pool_counts roll_counts(const struct account *a);
 
-/* The servers of an account that this loop watches, with their states. Owner: the caller. */
+/* The servers of an account's own pools that this loop watches, with their states. Owner: the
+ * caller. */
 struct server_seen {
     struct server *server;
     enum server_state state;

@@ -158,7 +158,7 @@ static void put_pool(struct table *t, const struct pool_sum *sum)
     table_int(t, sum->servers.active);
     table_int(t, sum->cancels);
     table_int(t, sum->being_canceled);
-    table_int(t, sum->servers.idle);
+    table_int(t, sum->servers.idle - sum->servers.used);
     table_int(t, sum->servers.used);
     table_int(t, tested > sum->being_canceled ? tested - sum->being_canceled : 0);
     table_int(t, sum->servers.login);

@@ -54,7 +54,7 @@ void client_close(struct client *c, const char *reason)
     struct front *f = c->front;
     if (c->state == CLIENT_CLOSED) { return; }
     const struct log_who who = client_who(c);
-    bool told = c->account != NULL && c->account->database->config->o.log_disconnections;
+    bool told = c->account != NULL && f->config->o.log_disconnections;
     log_line(told ? LOG_LEVEL_LOG : LOG_LEVEL_DEBUG, &who, "closing because: %s (age=%llds)",
              reason, (long long)((clock_now_us() - c->connected_us) / US_PER_S));
     bool was_ready = c->state == CLIENT_READY;
@@ -65,7 +65,7 @@ void client_close(struct client *c, const char *reason)
     client_login_drop(c);
     if (was_ready) { c->ops->closed(c); }
     if (c->account != NULL) {
-        atomic_fetch_sub(&c->account->database->clients, 1);
+        registry_leave(f->registry, c->account);
         atomic_fetch_sub(&f->shared->clients, 1);
     }
     stream_close(&c->stream);

@@ -90,6 +90,7 @@ enum { PIN_SESSION = 1 << 30 }; /* pool_mode = session */
 struct front {
     struct loop *loop;
     struct registry *registry;
+    struct config *config;        /* in force, as this worker knows it; one reference */
     struct shared *shared;        /* what all workers share: limits, cancel keys */
     const struct client_ops *ops; /* who serves applications */
     const struct client_ops *console;

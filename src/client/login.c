@@ -387,10 +387,15 @@ static enum err open_account(struct client *c, struct fault *why)
         atomic_fetch_sub(&c->front->shared->clients, 1);
         return fault_state(why, E_LIMIT, "53300", "no more connections allowed (max_client_conn)");
     }
-    c->account = registry_account(r, db, l->user);
-    atomic_fetch_add(&db->clients, 1);
+    struct account *a = registry_account(r, db, l->user);
+    enum err e = registry_join(r, a, why);
+    if (e != E_OK) {
+        atomic_fetch_sub(&c->front->shared->clients, 1);
+        return e;
+    }
+    c->account = a;
     struct credential *learned = admit_credential(l->admit);
-    if (learned != NULL) { account_learn(c->account, learned); }
+    if (learned != NULL) { account_learn(a, learned); }
     return E_OK;
 }
 

@@ -13,8 +13,9 @@ struct welcome {
     const struct varset *startup;
     struct loop *loop;
     struct ticket ticket;
+    struct letter later; /* a node that failed at once: the next is asked from the loop */
     struct server *server;
-    unsigned tried; /* nodes */
+    unsigned first, tried; /* nodes, from which on */
     bool failed;
     struct fault why;
     void (*answer)(void *arg, struct bytes parameters, const struct fault *why);
@@ -38,7 +39,7 @@ static void settle(struct welcome *w)
     w->server = NULL;
     if (w->failed) {
         struct fault why = w->why;
-        pool_recover(&s, false, false);
+        pool_recover(&s, false, WASH_NONE);
         give(w, (struct bytes){0}, &why);
         return;
     }
@@ -129,25 +130,36 @@ static void on_granted(struct ticket *t)
     got_server(w);
 }
 
+static void open_later(struct letter *l)
+{
+    ask_node(container_of(l, struct welcome, later));
+}
+
 /* The primary first, then any node: a login need not fail because writes would. */
 static void ask_node(struct welcome *w)
 {
     struct topology *t = w->account->database->topology;
-    struct node *primary = route_primary(t);
-    unsigned first = primary == NULL ? 0 : primary->index;
+    const struct node *primary = w->tried == 0 ? route_primary(t) : NULL;
+    if (primary != NULL) { w->first = primary->index; }
     if (w->tried >= t->count) {
         struct fault why = w->why;
         if (why.code == E_OK) { (void)fault_set(&why, E_LOST, "no server can be reached"); }
         give(w, (struct bytes){0}, &why);
         return;
     }
-    struct pool *p = w->account->pools[(first + w->tried++) % t->count];
+    struct pool *p = w->account->pools[(w->first + w->tried++) % t->count];
     w->ticket.granted = on_granted;
-    if (pool_checkout(p, &w->ticket, w->loop, clock_now_us()) == E_OK) {
-        w->server = w->ticket.server;
-        w->ticket.server = NULL;
-        got_server(w);
+    enum err e = pool_checkout(p, &w->ticket, w->loop, clock_now_us());
+    if (e == E_AGAIN) { return; }
+    if (e != E_OK) {
+        w->why = w->ticket.why;
+        w->later.open = open_later;
+        loop_defer(w->loop, &w->later);
+        return;
     }
+    w->server = w->ticket.server;
+    w->ticket.server = NULL;
+    got_server(w);
 }
 
 struct welcome *
@@ -160,6 +172,7 @@ welcome_ask(struct account *a, const struct varset *startup, struct loop *l,
     w->loop = l;
     w->answer = answer;
     w->arg = arg;
+    dlist_init(&w->later.node);
     ask_node(w);
     return w;
 }
@@ -170,7 +183,8 @@ void welcome_drop(struct welcome **pw)
     if (w == NULL) { return; }
     *pw = NULL;
     pool_leave(&w->ticket);
-    if (w->server != NULL) { pool_recover(&w->server, false, false); }
+    dlist_remove(&w->later.node);
+    if (w->server != NULL) { pool_recover(&w->server, false, WASH_NONE); }
     varset_unref(&w->startup);
     mem_free(&w);
 }

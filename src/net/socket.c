@@ -287,6 +287,12 @@ int socket_error(int fd)
     return error;
 }
 
+bool socket_own_address(int fd, struct address *ret)
+{
+    ret->len = sizeof ret->room;
+    return getsockname(fd, &ret->any, &ret->len) == 0;
+}
+
 bool address_numeric(struct address *a, const char *host, int port)
 {
     memset(a, 0, sizeof *a);

@@ -61,6 +61,8 @@ int socket_error(int fd);
 bool address_unix(struct address *a, const char *dir, int port);
 /* A numeric IP address; false when it is a name. */
 bool address_numeric(struct address *a, const char *host, int port);
+/* Which address the socket has on this side; false: it cannot be told. */
+bool socket_own_address(int fd, struct address *ret);
 void address_set_port(struct address *a, int port);
 /* "10.0.0.1", "::1", "unix"; port 0 for unix. */
 void address_text(const struct address *a, char *host, size_t host_size, int *port);

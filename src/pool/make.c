@@ -6,19 +6,47 @@
 #include "base/mem.h"
 #include "pool/internal.h"
 
-unsigned pool_limit(const struct pool *p)
+unsigned pool_limit_locked(const struct pool *p)
 {
-    const struct account *a = p->account;
-    const struct config *cfg = a->database->config;
-    const struct user_config *user = config_user(cfg, a->user);
-    int size = cfg->o.default_pool_size;
-    if (a->database->line->pool_size >= 0) { size = a->database->line->pool_size; }
-    if (user != NULL && user->pool_size >= 0) { size = user->pool_size; }
-    if (atomic_load_explicit(&p->node->role, memory_order_relaxed) == NODE_REPLICA &&
-        a->database->line->replica_pool_size >= 0) {
-        size = a->database->line->replica_pool_size;
-    }
+    bool replica = atomic_load_explicit(&p->node->role, memory_order_relaxed) == NODE_REPLICA;
+    return replica ? p->replica_size : p->size;
+}
+
+static int pick(int of_user, int of_database, int of_all)
+{
+    return of_user >= 0 ? of_user : of_database >= 0 ? of_database : of_all;
+}
+
+static unsigned limit_of(int size)
+{
     return size == 0 ? UINT_MAX : (unsigned)size;
+}
+
+void pool_configure(struct pool *p, const struct config *cfg)
+{
+    const struct options *o = &cfg->o;
+    const struct database_config *line = p->account->database->line;
+    const struct user_config *user = config_user(cfg, p->account->server_user);
+    int size = pick(user == NULL ? -1 : user->pool_size, line->pool_size, o->default_pool_size);
+    int64_t lifetime_us =
+        line->server_lifetime_us >= 0 ? line->server_lifetime_us : o->server_lifetime_us;
+    lock_take(&p->lock);
+    p->size = limit_of(size);
+    p->replica_size = line->replica_pool_size >= 0 ? limit_of(line->replica_pool_size) : p->size;
+    p->min_size = (unsigned)pick(-1, line->min_pool_size, o->min_pool_size);
+    p->reserve_size = (unsigned)pick(user == NULL ? -1 : user->reserve_pool_size,
+                                     line->reserve_pool_size, o->reserve_pool_size);
+    p->reserve_wait_us = o->reserve_pool_timeout_us;
+    p->login_retry_us = o->server_login_retry_us;
+    p->round_robin = o->server_round_robin;
+    lock_drop(&p->lock);
+    p->lifetime_us = lifetime_us;
+    p->age_gap_us = size == 0 ? 0 : lifetime_us / size;
+    p->idle_timeout_us = o->server_idle_timeout_us;
+    p->clean_timeout_us = o->cancel_wait_timeout_us > 0 ? o->cancel_wait_timeout_us : 10 * 1000000;
+    p->check_delay_us = o->server_check_delay_us;
+    p->log_opened = o->log_connections;
+    p->log_closed = o->log_disconnections;
 }
 
 static void add_startup(struct pool *p, unsigned *n, const char *name, const char *value)
@@ -28,8 +56,8 @@ static void add_startup(struct pool *p, unsigned *n, const char *name, const cha
     p->startup[(*n)++] = value;
 }
 
-struct pool *pool_new(struct account *a, struct node *node, struct loop **loops,
-                      unsigned loops_count)
+struct pool *pool_new(struct account *a, struct node *node, struct limits *limits,
+                      struct loop **loops, unsigned loops_count)
 {
     const struct database_config *line = a->database->line;
     const struct options *o = &a->database->config->o;
@@ -43,6 +71,8 @@ struct pool *pool_new(struct account *a, struct node *node, struct loop **loops,
     dlist_init(&p->all);
     p->idle = mem_array(struct dlist, loops_count);
     for (unsigned i = 0; i < loops_count; i++) { dlist_init(&p->idle[i]); }
+    share_init(&p->share, limits, limits_cap(limits, CAP_DATABASE, a->database->name),
+               limits_cap(limits, CAP_USER, a->server_user));
     p->startup = mem_array(const char *, 16);
     unsigned n = 0;
     add_startup(p, &n, "client_encoding", line->client_encoding);
@@ -64,11 +94,12 @@ struct pool *pool_new(struct account *a, struct node *node, struct loop **loops,
         .keepalive = o->tcp_keepalive,
         .max_prepared = o->max_prepared_statements > 0 ? (unsigned)o->max_prepared_statements : 0,
     };
-    p->lifetime_us =
-        line->server_lifetime_us >= 0 ? line->server_lifetime_us : o->server_lifetime_us;
-    p->idle_timeout_us = o->server_idle_timeout_us;
-    p->clean_timeout_us = o->cancel_wait_timeout_us > 0 ? o->cancel_wait_timeout_us : 10 * 1000000;
     p->reset_query = o->server_reset_query;
+    p->reset_always = o->server_reset_query_always;
+    /* "<empty>" is the empty query, "" is no check. */
+    bool empty = strcmp(o->server_check_query, "<empty>") == 0;
+    p->check_query = empty ? ";" : o->server_check_query;
+    pool_configure(p, a->database->config);
     return p;
 }
 
@@ -83,6 +114,7 @@ void pool_free(struct pool **pp)
         struct server *s = container_of(node, struct server, all);
         server_free(&s);
     }
+    share_done(&p->share);
     mem_free(&p->idle);
     mem_free(&p->startup);
     lock_done(&p->lock);

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "pool/limits.h"
 #include "pool/registry.h"
 
 struct pool;
@@ -23,15 +24,19 @@ struct ticket { /* one request for a server; embedded in who asks */
     int64_t since_us;
 };
 
-struct pool *pool_new(struct account *a, struct node *node, struct loop **loops,
-                      unsigned loops_count);
+struct pool *pool_new(struct account *a, struct node *node, struct limits *limits,
+                      struct loop **loops, unsigned loops_count);
 void pool_free(struct pool **p);
+/* Sizes and times as the configuration says now; of the definition it was made from, the rest
+ * stays. */
+void pool_configure(struct pool *p, const struct config *cfg);
 struct account *pool_account(const struct pool *p);
 struct node *pool_node(const struct pool *p);
 
 /*
  * E_OK: t->server is the caller's. E_AGAIN: granted() comes. The deadline is the caller's:
- * pool_leave() ends the wait.
+ * pool_leave() ends the wait. Else t->why says why there is no server to wait for: logins have been
+ * failing.
  */
 MUST_USE enum err pool_checkout(struct pool *p, struct ticket *t, struct loop *l, int64_t now_us);
 /* Stops waiting; a server on its way goes back. */
@@ -40,12 +45,20 @@ void pool_leave(struct ticket *t);
 void pool_checkin(struct server **s);
 /* The server is not in order and is closed. reason: for the log. */
 void pool_discard(struct server **s, const char *reason);
+enum wash {
+    WASH_NONE,
+    WASH_QUERY, /* server_reset_query; DISCARD ALL when there is none */
+    WASH_ALL,   /* DISCARD ALL: it holds what no client may see of another */
+};
 /* The server was left in disorder: it is put in order, then checked in, else closed. */
-void pool_recover(struct server **s, bool cancel, bool reset);
+void pool_recover(struct server **s, bool cancel, enum wash wash);
 
 /* ---- upkeep, on the loop that watches them */
 void pool_tidy(struct pool *p, struct loop *l, int64_t now_us); /* idle and old servers close */
-/* After RESUME, or when a limit grew: serve who waits. Any loop of the workers. */
+/* Opens what min_pool_size asks for. */
+void pool_fill(struct pool *p, struct loop *l, int64_t now_us);
+/* After RESUME, when a limit grew, or when the reserve may be used: serve who waits. Any loop of
+ * the workers. */
 void pool_pump(struct pool *p, struct loop *l);
 /* RECONNECT, PAUSE, retirement: idle servers close now, lent ones at their release. */
 void pool_recycle(struct pool *p, struct loop *l);
@@ -54,7 +67,8 @@ void pool_recycle(struct pool *p, struct loop *l);
 void pool_shutdown(struct pool *p, struct loop *l);
 
 struct pool_counts {
-    unsigned total, idle, active, login, cleaning, waiting, used;
+    unsigned total, idle, active, login, cleaning, waiting;
+    unsigned used;          /* of the idle: they are checked before they are lent */
     int64_t oldest_wait_us; /* since when the first one waits; 0: nobody */
 };
 void pool_counts(struct pool *p, struct pool_counts *ret);

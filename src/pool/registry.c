@@ -20,6 +20,7 @@ struct registry {
     struct loop **loops;
     unsigned loops_count;
     uint32_t last_id;
+    struct limits servers, clients; /* max_db_connections ..., max_db_client_connections ... */
 };
 
 struct registry *registry_new(struct loop **loops, unsigned loops_count)
@@ -29,13 +30,17 @@ struct registry *registry_new(struct loop **loops, unsigned loops_count)
     dlist_init(&r->databases);
     r->loops = loops;
     r->loops_count = loops_count;
+    limits_init(&r->servers);
+    limits_init(&r->clients);
     return r;
 }
 
 static void free_account(struct account *a)
 {
-    for (size_t i = 0; i < a->database->topology->count; i++) { pool_free(&a->pools[i]); }
-    mem_free(&a->pools);
+    if (!a->shares_pools) {
+        for (size_t i = 0; i < a->database->topology->count; i++) { pool_free(&a->pools[i]); }
+        mem_free(&a->pools);
+    }
     hmap_each (link, &a->profiles) {
         struct profile *p = container_of(link, struct profile, link);
         hmap_remove(&a->profiles, link);
@@ -79,6 +84,8 @@ void registry_free(struct registry **pr)
     while ((node = dlist_pop_front(&r->databases)) != NULL) {
         free_database(container_of(node, struct database, node));
     }
+    limits_done(&r->servers);
+    limits_done(&r->clients);
     config_unref(&r->config);
     userlist_unref(&r->userlist);
     hba_unref(&r->hba);
@@ -106,6 +113,14 @@ static bool same_settings(const struct config *a, const struct config *b)
             !same_text(x->user, y->user)) {
             return false;
         }
+    }
+    for (size_t i = 0; i < a->users_count; i++) {
+        const struct user_config *was = &a->users[i], *is = config_user(b, was->name);
+        if (was->pool_mode != (is == NULL ? -1 : is->pool_mode)) { return false; }
+    }
+    for (size_t i = 0; i < b->users_count; i++) {
+        const struct user_config *is = &b->users[i];
+        if (is->pool_mode >= 0 && config_user(a, is->name) == NULL) { return false; }
     }
     for (size_t i = 0; i < a->rules_count; i++) {
         const struct rule_config *x = &a->rules[i], *y = &b->rules[i];
@@ -137,6 +152,8 @@ static bool same_line(const struct database_config *a, const struct database_con
            same_text(a->application_name, b->application_name) &&
            same_text(a->monitor_user, b->monitor_user) && a->pool_size == b->pool_size &&
            a->replica_pool_size == b->replica_pool_size && a->pool_mode == b->pool_mode &&
+           a->min_pool_size == b->min_pool_size && a->reserve_pool_size == b->reserve_pool_size &&
+           same_text(a->load_balance_hosts, b->load_balance_hosts) &&
            a->read_write_split == b->read_write_split && a->cache == b->cache &&
            a->read_consistency == b->read_consistency &&
            a->server_lifetime_us == b->server_lifetime_us &&
@@ -146,18 +163,17 @@ static bool same_line(const struct database_config *a, const struct database_con
 /* The options that a database copies or that its pools were made from. */
 static bool same_options(const struct options *a, const struct options *b)
 {
-    return a->pool_mode == b->pool_mode && a->default_pool_size == b->default_pool_size &&
-           a->read_write_split == b->read_write_split && a->cache == b->cache &&
-           a->read_consistency == b->read_consistency &&
+    return a->pool_mode == b->pool_mode && a->read_write_split == b->read_write_split &&
+           a->cache == b->cache && a->read_consistency == b->read_consistency &&
            a->replica_max_lag_us == b->replica_max_lag_us &&
-           a->server_lifetime_us == b->server_lifetime_us &&
-           a->server_idle_timeout_us == b->server_idle_timeout_us &&
            a->server_connect_timeout_us == b->server_connect_timeout_us &&
+           a->tcp_keepalive == b->tcp_keepalive &&
            a->max_prepared_statements == b->max_prepared_statements &&
            a->max_inspect_bytes == b->max_inspect_bytes &&
            same_text(a->monitor_user, b->monitor_user) &&
            same_text(a->server_reset_query, b->server_reset_query) &&
-           a->cancel_wait_timeout_us == b->cancel_wait_timeout_us &&
+           same_text(a->server_check_query, b->server_check_query) &&
+           a->server_reset_query_always == b->server_reset_query_always &&
            a->server_tls_sslmode == b->server_tls_sslmode;
 }
 
@@ -199,6 +215,48 @@ static uint32_t stable_hash(const char *text)
     return h;
 }
 
+static void set_database_caps(struct registry *r, const struct database *db)
+{
+    const struct options *o = &r->config->o;
+    const struct database_config *line = config_database(r->config, db->name);
+    if (line == NULL) { line = config_database(r->config, "*"); }
+    if (line == NULL) { return; } /* gone: its last servers and clients are as they were */
+    limits_set(&r->servers, limits_cap(&r->servers, CAP_DATABASE, db->name),
+               line->max_db_connections >= 0 ? line->max_db_connections : o->max_db_connections);
+    limits_set(&r->clients, db->clients_cap,
+               line->max_db_client_connections >= 0 ? line->max_db_client_connections
+                                                    : o->max_db_client_connections);
+}
+
+/* Servers are counted by whom they log in as, clients by whom they are. */
+static void set_user_caps(struct registry *r, const struct account *a)
+{
+    const struct options *o = &r->config->o;
+    const struct user_config *server = config_user(r->config, a->server_user);
+    const struct user_config *client = config_user(r->config, a->user);
+    limits_set(&r->servers, limits_cap(&r->servers, CAP_USER, a->server_user),
+               server != NULL && server->max_user_connections >= 0 ? server->max_user_connections
+                                                                   : o->max_user_connections);
+    limits_set(&r->clients, a->clients_cap,
+               client != NULL && client->max_user_client_connections >= 0
+                   ? client->max_user_client_connections
+                   : o->max_user_client_connections);
+}
+
+static struct account *make_account(struct registry *r, struct database *db, const char *user,
+                                    struct bytes key);
+
+/* A line that forces a user has its pool from the start, for min_pool_size. */
+static void make_forced_account(struct registry *r, struct database *db)
+{
+    struct buf key = {0};
+    if (db->line->user == NULL) { return; }
+    buf_put_str(&key, db->name);
+    buf_put(&key, db->line->user, strlen(db->line->user));
+    (void)make_account(r, db, db->line->user, buf_view(&key));
+    buf_done(&key);
+}
+
 static struct database *make_database(struct registry *r, const struct database_config *line,
                                       const char *name)
 {
@@ -233,6 +291,8 @@ static struct database *make_database(struct registry *r, const struct database_
     lock_init(&db->catalog_lock, RANK_LEAF);
     dlist_init(&db->accounts);
     dlist_push_back(&r->databases, &db->node);
+    db->clients_cap = limits_cap(&r->clients, CAP_DATABASE, name);
+    set_database_caps(r, db);
     return db;
 }
 
@@ -284,6 +344,18 @@ struct tls_context *registry_client_tls(struct registry *r)
     return c;
 }
 
+/* Limits hold for what is left of a retired definition too; its sizes stay as they were. */
+static void configure_accounts(struct registry *r, struct database *db)
+{
+    dlist_each (node, &db->accounts) {
+        struct account *a = container_of(node, struct account, node);
+        set_user_caps(r, a);
+        for (size_t i = 0; i < db->topology->count && !a->shares_pools; i++) {
+            if (!atomic_load(&db->retired)) { pool_configure(a->pools[i], r->config); }
+        }
+    }
+}
+
 void registry_configure(struct registry *r, struct config *cfg, struct userlist *users)
 {
     lock_take(&r->lock);
@@ -296,17 +368,21 @@ void registry_configure(struct registry *r, struct config *cfg, struct userlist 
         const struct database_config *line = config_database(cfg, db->name);
         if (line == NULL) { line = config_database(cfg, "*"); }
         /* Secrets may have changed in any way: accounts are made anew with the new list. */
+        set_database_caps(r, db);
         if (!atomic_load(&db->retired) &&
             (line == NULL || !same_line(db->line, line) || !same_settings(db->config, cfg) ||
              !same_options(&db->config->o, &cfg->o) || old_users != users ||
              db->tls != r->server_tls)) {
             retire(r, db);
         }
+        configure_accounts(r, db);
     }
     for (size_t i = 0; i < cfg->databases_count; i++) {
         const struct database_config *line = &cfg->databases[i];
         if (strcmp(line->name, "*") != 0 && find_database(r, line->name) == NULL) {
-            inherit(r, make_database(r, line, line->name));
+            struct database *db = make_database(r, line, line->name);
+            inherit(r, db);
+            make_forced_account(r, db);
         }
     }
     lock_drop(&r->lock);
@@ -355,6 +431,7 @@ struct database *registry_database(struct registry *r, const char *name)
     if (db == NULL && any != NULL) {
         db = make_database(r, any, name);
         inherit(r, db);
+        log_info(NULL, "registered new auto-database: db=%s", name);
     }
     lock_drop(&r->lock);
     return db;
@@ -403,9 +480,17 @@ static struct account *make_account(struct registry *r, struct database *db, con
     vault_init(&a->vault);
     inherit_secret(r, a);
     lock_init(&a->profiles_lock, RANK_LEAF);
-    a->pools = mem_array(struct pool *, db->topology->count);
-    for (size_t i = 0; i < db->topology->count; i++) {
-        a->pools[i] = pool_new(a, &db->topology->nodes[i], r->loops, r->loops_count);
+    a->clients_cap = limits_cap(&r->clients, CAP_USER, user);
+    set_user_caps(r, a);
+    if (db->line->user != NULL && !dlist_empty(&db->accounts)) { /* all log in as one */
+        a->pools = container_of(db->accounts.next, struct account, node)->pools;
+        a->shares_pools = true;
+    } else {
+        a->pools = mem_array(struct pool *, db->topology->count);
+        for (size_t i = 0; i < db->topology->count; i++) {
+            a->pools[i] =
+                pool_new(a, &db->topology->nodes[i], &r->servers, r->loops, r->loops_count);
+        }
     }
     dlist_push_back(&db->accounts, &a->node);
     if (!atomic_load(&db->retired)) {
@@ -434,6 +519,39 @@ struct account *registry_account(struct registry *r, struct database *db, const 
     lock_drop(&r->lock);
     buf_done(&key);
     return a;
+}
+
+static void count_clients(struct account *a, int more)
+{
+    atomic_fetch_add(&a->database->clients, more);
+    atomic_fetch_add(&a->clients, more);
+}
+
+enum err registry_join(struct registry *r, struct account *a, struct fault *why)
+{
+    const struct cap *full = limits_enter(&r->clients, a->database->clients_cap, a->clients_cap);
+    if (full != NULL) {
+        bool database = full == a->database->clients_cap;
+        return fault_state(why, E_LIMIT, "53300", "client connections exceeded (%s)",
+                           database ? "max_db_client_connections" : "max_user_client_connections");
+    }
+    count_clients(a, 1);
+    return E_OK;
+}
+
+void registry_leave(struct registry *r, struct account *a)
+{
+    count_clients(a, -1);
+    limits_leave(&r->clients, a->database->clients_cap, a->clients_cap);
+}
+
+/* The caps go by name: they are the same. */
+struct account *registry_move(struct registry *r, struct account *a, struct database *to)
+{
+    struct account *next = registry_account(r, to, a->user);
+    count_clients(a, -1);
+    count_clients(next, 1);
+    return next;
 }
 
 void registry_each_database(struct registry *r, void (*visit)(struct database *db, void *arg),

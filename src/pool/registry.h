@@ -13,6 +13,7 @@
 #include "catalog/catalog.h"
 #include "config/config.h"
 #include "net/tls.h"
+#include "pool/limits.h"
 #include "pool/stats.h"
 #include "route/node.h"
 #include "route/recency.h"
@@ -46,6 +47,7 @@ struct database {
     _Atomic bool retired;    /* a reload replaced it: clients move on at their next transaction */
     _Atomic bool paused, disabled;
     _Atomic int clients;
+    struct cap *clients_cap; /* max_db_client_connections */
     struct lock catalog_lock;
     struct catalog *catalog;       /* under the lock */
     _Atomic uint64_t catalog_turn; /* grows with each publication */
@@ -63,7 +65,10 @@ struct account {
     const struct user_secret *secret;
     struct vault vault; /* what logins told of the server_user */
     enum pool_mode mode;
-    struct pool **pools;       /* one per node of the topology */
+    struct pool **pools; /* one per node of the topology */
+    bool shares_pools;   /* they are another account's: the database line forces one user */
+    _Atomic int clients;
+    struct cap *clients_cap;   /* max_user_client_connections */
     struct identity *identity; /* NULL when no [settings] row applies */
     struct lock profiles_lock;
     struct hmap profiles;
@@ -99,6 +104,14 @@ struct database *registry_database(struct registry *r, const char *name);
 struct account *registry_account(struct registry *r, struct database *db, const char *user);
 /* A client of the account has proven itself by this secret: its servers may need it. */
 void account_learn(struct account *a, struct credential *c);
+/*
+ * A client logs in to the account. E_LIMIT with PgBouncer's words when its database or user has as
+ * many as it may.
+ */
+MUST_USE enum err registry_join(struct registry *r, struct account *a, struct fault *why);
+void registry_leave(struct registry *r, struct account *a);
+/* From an account to one of the same names in another definition. Returns that. */
+struct account *registry_move(struct registry *r, struct account *a, struct database *to);
 /* Walks under the lock: short, no I/O. */
 void registry_each_database(struct registry *r, void (*visit)(struct database *db, void *arg),
                             void *arg);

@@ -26,7 +26,7 @@ static void end_transaction(struct request *r, bool committed)
     settle_settings(c, committed);
     savepoints_clear(c);
     stats_add(&st->xacts, 1);
-    stats_add(&st->xact_us, (uint64_t)(loop_now(c->front->loop) - r->attached_us));
+    stats_add(&st->xact_us, (uint64_t)(loop_now(c->front->loop) - r->began_us));
     r->bumped = false;
     /* In a pipeline, writes of what is still under way are among them: then they stay. */
     if (r->server == NULL || r->server->expects.count == 0) {
@@ -195,7 +195,8 @@ void finish_abandon(struct client *c)
             compose_bare(&s->stream.out, 'S');
             expects_push(&s->expects, EXPECT_SYNC, OWNER_NOBODY, NULL);
         }
-        pool_recover(&s, s->expects.count > 0, pins != 0);
+        enum wash wash = pins == 0 ? WASH_NONE : pins == PIN_SESSION ? WASH_QUERY : WASH_ALL;
+        pool_recover(&s, s->expects.count > 0, wash);
     }
     c->request = NULL;
     request_free(r);

@@ -18,7 +18,7 @@ static bool is_over(int64_t since_us, int64_t limit_us, int64_t now_us)
 /* The limit that the client has passed, as a fault; false: none. */
 static bool find_fault(const struct client *c, int64_t now_us, struct fault *why)
 {
-    const struct config *cfg = c->account->database->config;
+    const struct config *cfg = c->front->config;
     const struct options *o = &cfg->o;
     static const struct user_config nobody = {.query_timeout_us = -1,
                                               .idle_transaction_timeout_us = -1,
@@ -35,8 +35,7 @@ static bool find_fault(const struct client *c, int64_t now_us, struct fault *why
         return true;
     }
     if (c->status != 'I' && r != NULL && r->server != NULL &&
-        is_over(r->attached_us, pick(u->transaction_timeout_us, o->transaction_timeout_us),
-                now_us)) {
+        is_over(r->began_us, pick(u->transaction_timeout_us, o->transaction_timeout_us), now_us)) {
         (void)fault_state(why, E_TIMEOUT, "25P04", "transaction timeout");
         return true;
     }
@@ -63,11 +62,11 @@ static bool has_limits(const struct config *cfg)
 void request_check_limits(struct front *f)
 {
     int64_t now_us = clock_now_us();
+    if (!has_limits(f->config)) { return; }
     dlist_each (node, &f->clients) {
         struct client *c = container_of(node, struct client, node);
         struct fault why;
         if (c->state != CLIENT_READY || c->account == NULL) { continue; }
-        if (!has_limits(c->account->database->config)) { continue; }
         if (find_fault(c, now_us, &why)) { client_fail(c, &why); }
     }
 }

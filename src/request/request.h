@@ -95,27 +95,29 @@ struct request {
     struct timer timer;
     int64_t arrived_us; /* the unit */
     int64_t attached_us;
+    int64_t began_us;          /* the transaction in progress, at its first statement */
     const struct varset *want; /* settings for this unit; one reference */
     bool set_by_us;            /* settings went out with this unit, which changes none itself */
     bool settings_sent;        /* a separate batch of settings is on its way */
     bool on_replica, primary_only;
-    uint32_t left;    /* bytes of a client's message still to be passed on */
-    bool left_drops;  /* ... or to be thrown away */
-    bool row_drops;   /* the same of the server's row in progress */
-    bool sole;        /* nothing else was under way when the unit was sent */
-    unsigned tries;   /* of a read that was asked again */
-    bool batch_open;  /* extended messages were sent that no Sync closed */
-    bool may_copy;    /* CopyData after what was sent last may be meant for it */
-    bool answered;    /* the client got a byte for what was sent last */
-    bool resume;      /* run the client's input when the server's is done with */
-    uint32_t resets;  /* enum reset: what a statement under way undoes */
-    bool retell;      /* ... to values that the client was not given at its start */
-    bool retelling;   /* those are being set; the client's ReadyForQuery follows */
-    bool chains;      /* AND CHAIN is under way: ROLLBACK ends a transaction that goes on */
-    bool partly;      /* what is under way may have committed some when it fails */
-    bool dates;       /* DateStyle is being set, perhaps by a part of it */
-    bool undoable;    /* an error of what is under way undoes all of it */
-    struct buf again; /* a read that may be asked elsewhere if nothing was answered */
+    uint32_t left;        /* bytes of a client's message still to be passed on */
+    bool left_drops;      /* ... or to be thrown away */
+    bool row_drops;       /* the same of the server's row in progress */
+    bool sole;            /* nothing else was under way when the unit was sent */
+    unsigned tries;       /* of a read that was asked again */
+    unsigned nodes_tried; /* that gave no server */
+    bool batch_open;      /* extended messages were sent that no Sync closed */
+    bool may_copy;        /* CopyData after what was sent last may be meant for it */
+    bool answered;        /* the client got a byte for what was sent last */
+    bool resume;          /* run the client's input when the server's is done with */
+    uint32_t resets;      /* enum reset: what a statement under way undoes */
+    bool retell;          /* ... to values that the client was not given at its start */
+    bool retelling;       /* those are being set; the client's ReadyForQuery follows */
+    bool chains;          /* AND CHAIN is under way: ROLLBACK ends a transaction that goes on */
+    bool partly;          /* what is under way may have committed some when it fails */
+    bool dates;           /* DateStyle is being set, perhaps by a part of it */
+    bool undoable;        /* an error of what is under way undoes all of it */
+    struct buf again;     /* a read that may be asked elsewhere if nothing was answered */
 
     /* ---- the transaction in progress */
     bool writes_all;
@@ -160,6 +162,9 @@ extern const struct client_ops request_ops;
 void request_resume(struct client *c);
 void request_wait(struct request *r, int64_t deadline_us); /* 0: no deadline of ours */
 void request_unwait(struct request *r);
+/* A server is on its way: until query_wait_timeout, with a word to the client after
+ * query_wait_notify. */
+void request_wait_for_server(struct request *r, int64_t now_us);
 /* The unit fails with this error; the session goes on. */
 enum move request_fail(struct request *r, const struct fault *why);
 /* Both sides' gathered writes go out. */

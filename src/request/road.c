@@ -21,15 +21,74 @@ static step_fn *const steps[] = {
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
+/* The times of a wait for a server, in the order they come; 0: never. */
+struct wait_times {
+    int64_t notify_us, reserve_us, timeout_us;
+};
+
+static struct wait_times wait_times(const struct request *r)
+{
+    const struct client *c = r->client;
+    const struct config *cfg = c->front->config;
+    const struct user_config *user = config_user(cfg, c->account->user);
+    int64_t limit_us = cfg->o.query_wait_timeout_us, since_us = r->ticket.since_us;
+    const struct database_config *line = c->account->database->line;
+    if (line->query_wait_timeout_us >= 0) { limit_us = line->query_wait_timeout_us; }
+    if (user != NULL && user->query_wait_timeout_us >= 0) {
+        limit_us = user->query_wait_timeout_us;
+    }
+    return (struct wait_times){
+        .notify_us = cfg->o.query_wait_notify_us > 0 ? since_us + cfg->o.query_wait_notify_us : 0,
+        .reserve_us =
+            cfg->o.reserve_pool_timeout_us > 0 ? since_us + cfg->o.reserve_pool_timeout_us : 0,
+        .timeout_us = limit_us > 0 ? since_us + limit_us : 0,
+    };
+}
+
+static void sooner(int64_t *next_us, int64_t at_us, int64_t now_us)
+{
+    if (at_us > now_us && (*next_us == 0 || at_us < *next_us)) { *next_us = at_us; }
+}
+
+void request_wait_for_server(struct request *r, int64_t now_us)
+{
+    struct wait_times w = wait_times(r);
+    int64_t next_us = 0;
+    sooner(&next_us, w.notify_us, now_us);
+    sooner(&next_us, w.reserve_us, now_us);
+    sooner(&next_us, w.timeout_us, now_us);
+    request_wait(r, next_us);
+}
+
+/* A time of the wait has come: which? */
+static void on_wait_time(struct request *r)
+{
+    struct client *c = r->client;
+    struct wait_times w = wait_times(r);
+    int64_t now_us = r->timer.at_us;
+    if (w.timeout_us > 0 && now_us >= w.timeout_us) {
+        struct fault why;
+        pool_leave(&r->ticket);
+        (void)fault_state(&why, E_LIMIT, "53300", "query_wait_timeout");
+        client_fail(c, &why);
+        return;
+    }
+    if (now_us == w.notify_us) {
+        compose_notice(&c->stream.out, "NOTICE", "00000",
+                       "No server connection available in postgres backend, client being queued",
+                       NULL, NULL);
+        stream_flush(&c->stream);
+    }
+    if (now_us == w.reserve_us) { pool_pump(r->ticket.pool, c->front->loop); }
+    request_wait_for_server(r, now_us);
+}
+
 static void on_deadline(struct timer *t)
 {
     struct request *r = container_of(t, struct request, timer);
     struct client *c = r->client;
     if (r->ticket.state != TICKET_NONE) {
-        struct fault why;
-        pool_leave(&r->ticket);
-        (void)fault_state(&why, E_LIMIT, "53300", "query_wait_timeout");
-        client_fail(c, &why);
+        on_wait_time(r);
         return;
     }
     request_unwait(r);
@@ -142,7 +201,7 @@ enum move request_fail(struct request *r, const struct fault *why)
         r->writes_count = 0;
         varset_unref(&c->in_tx);
         c->in_tx = varset_ref(c->wanted);
-        if (r->server != NULL) { pool_recover(&r->server, false, false); }
+        if (r->server != NULL) { pool_recover(&r->server, false, WASH_NONE); }
     }
     compose_fault(&c->stream.out, "ERROR", why);
     if (r->unit.kind == UNIT_QUERY || r->unit.kind == UNIT_FUNCTION || r->unit.sync ||
@@ -299,7 +358,7 @@ static size_t run(struct client *c, struct bytes in)
         struct frame f;
         enum err e = frame_peek(rest, &f);
         if (e == E_AGAIN) { break; }
-        if (e == E_OK && f.size > (size_t)c->account->database->config->o.max_packet_size_bytes) {
+        if (e == E_OK && f.size > (size_t)c->front->config->o.max_packet_size_bytes) {
             struct fault why;
             (void)fault_set(&why, E_PROTOCOL, "message of %u bytes is over max_packet_size",
                             f.size);

@@ -66,9 +66,7 @@ enum move step_route(struct request *r)
             client_fail(c, &why);
             return MOVE_GONE;
         }
-        atomic_fetch_sub(&c->account->database->clients, 1);
-        atomic_fetch_add(&db->clients, 1);
-        c->account = registry_account(c->front->registry, db, c->account->user);
+        c->account = registry_move(c->front->registry, c->account, db);
         r->step = STEP_CLASSIFY;
         return MOVE_AGAIN;
     }
@@ -78,7 +76,7 @@ enum move step_route(struct request *r)
     if (n == NULL) { n = route_primary(t); }
     if (n == NULL) {
         /* Failover is observed, never caused: wait for whoever promotes. */
-        const struct options *o = &c->account->database->config->o;
+        const struct options *o = &c->front->config->o;
         int64_t now_us = clock_now_us();
         if (now_us - r->arrived_us < o->failover_wait_us) {
             request_wait(r, now_us + FAILOVER_LOOK_US);
@@ -105,13 +103,45 @@ static void attach(struct request *r)
     struct stats *st = &r->client->account->stats;
     r->server = r->ticket.server;
     r->ticket.server = NULL;
+    r->nodes_tried = 0;
     r->attached_us = loop_now(r->client->front->loop);
     r->client->wait_since_us = 0;
     server_hold(r->server, relay_event, r);
-    r->server->requested_us = r->attached_us;
+    r->server->requested_us = r->began_us = r->attached_us;
     stats_add(&st->assignments, 1);
     stats_add(&st->wait_us, (uint64_t)(r->attached_us - r->arrived_us));
     if (r->on_replica) { stats_add(&st->replica_queries, 1); }
+}
+
+/* The node gave no server. */
+static enum move try_elsewhere(struct request *r)
+{
+    const struct client *c = r->client;
+    struct topology *t = c->account->database->topology;
+    struct fault why = r->ticket.why;
+    r->ticket.why.code = E_OK;
+    if (r->on_replica) { /* a dead replica costs nothing but this try */
+        r->primary_only = true;
+        r->step = STEP_ROUTE;
+        return MOVE_AGAIN;
+    }
+    const struct options *o = &c->front->config->o;
+    bool probed = atomic_load(&t->probed);
+    bool dead = why.code != E_AUTH && why.code != E_SERVER;
+    if (probed && dead && clock_now_us() - r->arrived_us < o->failover_wait_us) {
+        r->step = STEP_ROUTE;
+        request_wait(r, clock_now_us() + FAILOVER_LOOK_US);
+        return MOVE_WAIT;
+    }
+    /* Nothing probes: the next host of the list, each once. */
+    const struct node *next = probed || !dead ? NULL : route_primary(t);
+    if (next != NULL && c->account->pools[next->index] != r->ticket.pool &&
+        ++r->nodes_tried < t->count) {
+        r->step = STEP_ROUTE;
+        return MOVE_AGAIN;
+    }
+    r->nodes_tried = 0;
+    return request_fail(r, &why);
 }
 
 enum move step_checkout(struct request *r)
@@ -122,24 +152,7 @@ enum move step_checkout(struct request *r)
         attach(r);
         return MOVE_ON;
     }
-    if (r->ticket.state == TICKET_NONE && r->ticket.why.code != E_OK) {
-        struct fault why = r->ticket.why;
-        r->ticket.why.code = E_OK;
-        if (r->on_replica) { /* a dead replica costs nothing but this try */
-            r->primary_only = true;
-            r->step = STEP_ROUTE;
-            return MOVE_AGAIN;
-        }
-        const struct options *o = &c->account->database->config->o;
-        bool probed = atomic_load(&c->account->database->topology->probed);
-        if (probed && clock_now_us() - r->arrived_us < o->failover_wait_us && why.code != E_AUTH &&
-            why.code != E_SERVER) {
-            r->step = STEP_ROUTE;
-            request_wait(r, clock_now_us() + FAILOVER_LOOK_US);
-            return MOVE_WAIT;
-        }
-        return request_fail(r, &why);
-    }
+    if (r->ticket.state == TICKET_NONE && r->ticket.why.code != E_OK) { return try_elsewhere(r); }
     r->ticket.granted = on_granted;
     int64_t now_us = loop_now(c->front->loop);
     enum err e = pool_checkout(r->ticket.pool, &r->ticket, c->front->loop, now_us);
@@ -147,10 +160,8 @@ enum move step_checkout(struct request *r)
         attach(r);
         return MOVE_ON;
     }
-    const struct database *db = c->account->database;
-    int64_t limit_us = db->line->query_wait_timeout_us >= 0 ? db->line->query_wait_timeout_us
-                                                            : db->config->o.query_wait_timeout_us;
+    if (e != E_AGAIN) { return try_elsewhere(r); }
     c->wait_since_us = now_us;
-    request_wait(r, limit_us > 0 ? now_us + limit_us : 0);
+    request_wait_for_server(r, now_us);
     return MOVE_WAIT;
 }

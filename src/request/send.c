@@ -379,6 +379,10 @@ enum move step_send(struct request *r)
     struct server *s = r->server;
     keep_for_another_try(r);
     r->answered = false;
+    if (s->expects.count == 0) {
+        s->requested_us = loop_now(s->stream.loop);
+        if (r->client->status == 'I') { r->began_us = s->requested_us; }
+    }
     send_begin(r);
     expect_effects(r);
     switch (r->unit.kind) {

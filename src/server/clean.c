@@ -4,6 +4,7 @@
  * closed.
  */
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "pgwire/compose.h"
@@ -11,7 +12,7 @@
 #include "pgwire/response.h"
 #include "server/internal.h"
 
-enum clean_step { CLEAN_DRAIN, CLEAN_ROLLBACK, CLEAN_RESET };
+enum clean_step { CLEAN_DRAIN, CLEAN_ROLLBACK, CLEAN_RESET, CLEAN_SETTINGS, CLEAN_CHECK };
 
 static void finish(struct server *s, enum err e)
 {
@@ -32,9 +33,8 @@ static void send_query(struct server *s, const char *text, enum clean_step step)
     stream_flush(&s->stream);
 }
 
-static void forget_all_state(struct server *s)
+static void forget_settings(struct server *s)
 {
-    server_forget_statements(s);
     const struct varset *none = varset_ref(varset_empty());
     varset_unref(&s->have);
     varset_unref(&s->now);
@@ -45,17 +45,29 @@ static void forget_all_state(struct server *s)
     s->reset_needed = false;
 }
 
-/* Nothing is owed any more: what comes next? */
+static bool discards_all(const char *query)
+{
+    static const char all[] = "discard all";
+    query += strspn(query, " \t");
+    return strncasecmp(query, all, sizeof all - 1) == 0 &&
+           query[sizeof all - 1 + strspn(query + sizeof all - 1, " \t;")] == '\0';
+}
+
+/* Nothing is owed any more: what comes next? A reset query of the operator's own may leave anything
+   set: that part of it is ours. */
 static void next_step(struct server *s, const char *reset_query)
 {
     if (s->status != 'I' && s->clean_step == CLEAN_DRAIN) {
         send_query(s, "ROLLBACK", CLEAN_ROLLBACK);
     } else if (s->status != 'I') {
         finish(s, E_PROTOCOL);
-    } else if (reset_query != NULL && s->clean_step != CLEAN_RESET) {
+    } else if (reset_query != NULL && s->clean_step < CLEAN_RESET) {
         send_query(s, reset_query, CLEAN_RESET);
+    } else if (s->clean_step == CLEAN_RESET && reset_query != NULL && !discards_all(reset_query)) {
+        send_query(s, "SET SESSION AUTHORIZATION DEFAULT;RESET ALL", CLEAN_SETTINGS);
     } else {
-        if (s->clean_step == CLEAN_RESET) { forget_all_state(s); }
+        if (s->clean_step == CLEAN_RESET) { server_forget_statements(s); }
+        if (s->clean_step == CLEAN_RESET || s->clean_step == CLEAN_SETTINGS) { forget_settings(s); }
         finish(s, E_OK);
     }
 }
@@ -91,7 +103,7 @@ static enum err eat(struct server *s, uint8_t type, struct bytes body)
         break;
     case 'E':
         server_saw_error(s);
-        if (s->clean_step == CLEAN_RESET) { return E_SERVER; }
+        if (s->clean_step >= CLEAN_RESET) { return E_SERVER; }
         s->copy_in = false;
         if (x != NULL && x->kind != EXPECT_QUERY && x->kind != EXPECT_FUNCTION) { skip_to_sync(s); }
         return E_OK;
@@ -194,4 +206,16 @@ void server_clean(struct server *s, bool cancel, const char *reset_query, int64_
     } else {
         send_query(s, "", CLEAN_ROLLBACK);
     }
+}
+
+void server_check(struct server *s, const char *query, int64_t timeout_us,
+                  void (*checked)(struct server *s, enum err e))
+{
+    s->state = SERVER_CLEANING;
+    s->cleaned = checked;
+    server_hold(s, on_clean_event, NULL);
+    stream_pause(&s->stream, false);
+    s->timer.due = on_timeout;
+    timer_set(&s->stream.loop->timers, &s->timer, clock_now_us() + timeout_us);
+    send_query(s, query, CLEAN_CHECK);
 }

@@ -171,6 +171,10 @@ void server_forget_statements(struct server *s);
 void server_clean(struct server *s, bool cancel, const char *reset_query, int64_t timeout_us,
                   void (*cleaned)(struct server *s, enum err e));
 
+/* Asks an idle server whether it still is there. checked() comes later, never from inside. */
+void server_check(struct server *s, const char *query, int64_t timeout_us,
+                  void (*checked)(struct server *s, enum err e));
+
 /* ---- cancel.c */
 /* Sends a CancelRequest for what runs there, on a connection of its own; one at a time. */
 void server_cancel(struct server *s);

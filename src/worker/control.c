@@ -35,6 +35,7 @@ struct control {
     uv_signal_t *signals[6];
     struct stop stop;
     struct suspend suspend;
+    bool started; /* the workers run */
     struct timer watchdog; /* the service manager is told that the workers live */
 };
 
@@ -131,6 +132,7 @@ static enum err apply(struct control *c, struct config *cfg, struct fault *why)
     c->users = users;
     c->users_file = file;
     monitors_follow(c->monitors, c->registry, c->users);
+    if (c->started) { crew_each(c->crew, worker_configure, &c->loop, NULL, NULL); }
     return E_OK;
 }
 
@@ -151,7 +153,6 @@ static enum err reload(struct control *c, struct fault *why)
     if (e == E_OK) {
         log_kept(cfg);
         log_info(NULL, "event=reloaded file=%s", cfg->path);
-        crew_each(c->crew, worker_tidy, &c->loop, NULL, NULL);
         notify_send("READY=1\nSTATUS=serving");
     } else {
         log_error(NULL, "event=reload_failed reason=\"%s\" next=\"the old configuration stays\"",
@@ -396,6 +397,7 @@ static void serve(struct control *c, struct start *start, unsigned workers)
     log_unsupported(c->config);
     c->shared->started_us = clock_now_us();
     bool inherited = start->inherited;
+    c->started = true;
     crew_start(c->crew, c->registry, c->cache, c->shared, &start->listeners);
     log_info(NULL, "event=started version=%s workers=%u listen=%s:%d unix=%s%s", PGUSHER_VERSION,
              workers, o->listen_addr, o->listen_port, o->unix_socket_dir,

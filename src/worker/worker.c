@@ -230,7 +230,7 @@ struct pools {
 static void add_pools(struct account *a, void *arg)
 {
     struct pools *ps = arg;
-    size_t nodes = a->database->topology->count;
+    size_t nodes = a->shares_pools ? 0 : a->database->topology->count;
     ps->list = mem_grow(ps->list, ps->count + nodes, sizeof *ps->list);
     for (size_t i = 0; i < nodes; i++) { ps->list[ps->count++] = a->pools[i]; }
 }
@@ -249,11 +249,17 @@ static void tidy(struct pool *p, struct loop *l)
     pool_tidy(p, l, clock_now_us());
 }
 
+static void fill(struct pool *p, struct loop *l)
+{
+    pool_fill(p, l, clock_now_us());
+}
+
 static void on_upkeep(struct timer *t)
 {
     struct worker *w = container_of(t, struct worker, upkeep);
     if (atomic_load(&w->front.shared->rest) == REST_NONE) { /* else time stands still */
         each_pool(w, tidy);
+        if (w->loop.index == 0) { each_pool(w, fill); }
         request_check_limits(&w->front);
     }
     timer_set(&w->loop.timers, &w->upkeep, clock_now_us() + TIDY_US);
@@ -279,6 +285,13 @@ void worker_sweep(struct worker *w)
 void worker_close_clients(struct worker *w)
 {
     front_close_all(&w->front);
+}
+
+void worker_configure(struct worker *w)
+{
+    config_unref(&w->front.config);
+    w->front.config = registry_config(w->crew->registry);
+    each_pool(w, tidy); /* limits may have grown */
 }
 
 void worker_settle(struct worker *w)
@@ -452,6 +465,7 @@ void crew_start(struct crew *c, struct registry *r, struct cache *cache, struct 
         struct worker *w = &c->workers[i];
         w->front.loop = &w->loop;
         w->front.registry = r;
+        w->front.config = registry_config(r);
         w->front.shared = shared;
         w->front.ops = &request_ops;
         w->front.console = &admin_ops;
@@ -498,6 +512,7 @@ void crew_drop(struct crew **pc)
     for (unsigned i = 0; i < c->count; i++) {
         struct office *office = c->workers[i].front.office;
         office_free(&office);
+        config_unref(&c->workers[i].front.config);
         loop_done(&c->workers[i].loop);
     }
     mem_free(&c->doors);

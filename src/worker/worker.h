@@ -32,6 +32,8 @@ void worker_drain(struct worker *w);
 void worker_drain_hasty(struct worker *w); /* ... and those that wait for a server at once */
 void worker_sweep(struct worker *w);       /* ... and those that might have asked */
 void worker_close_clients(struct worker *w);
+/* Takes over the configuration in force. */
+void worker_configure(struct worker *w);
 void worker_settle(struct worker *w); /* nothing: only that what was posted before has arrived */
 void worker_close_servers(struct worker *w);
 void worker_tidy(struct worker *w); /* what a reload made stale closes now */

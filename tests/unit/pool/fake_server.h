@@ -25,6 +25,7 @@ static struct fake {
     unsigned accepted, open, most_open; /* so far; now; at any time */
     const char *refuse;                 /* message of a FATAL at login; NULL: let in */
     bool hold;                          /* logins are answered later */
+    bool deaf;                          /* a Query makes it hang up */
     char asked[64];                     /* the last Query */
 } fake;
 
@@ -92,7 +93,7 @@ static bool fake_answer(struct fake_conn *c)
         return fake_login(c);
     }
     if (frame_peek(in, &f) != E_OK || in.len < f.size) { return false; }
-    if (f.type == 'X') {
+    if (f.type == 'X' || (f.type == 'Q' && fake.deaf)) {
         fake_hang_up(c);
         return false;
     }

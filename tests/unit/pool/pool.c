@@ -24,6 +24,24 @@ static int used_once(void **state)
     return 0;
 }
 
+#define SETUP(name, line, options)                                                                 \
+    static int name(void **state)                                                                  \
+    {                                                                                              \
+        (void)state;                                                                               \
+        begin_with(line, "[pgusher]\n" options);                                                   \
+        return 0;                                                                                  \
+    }
+SETUP(reserved, "pool_size=1 reserve_pool_size=1", "reserve_pool_timeout=5\n")
+SETUP(at_least_two, "pool_size=5 min_pool_size=2", "")
+SETUP(checked, "pool_size=3", "server_check_query=select 1\nserver_check_delay=30\n")
+SETUP(capped, "pool_size=5 max_db_connections=2", "")
+SETUP(capped_at_three, "pool_size=4 max_db_connections=3", "")
+SETUP(ageing, "pool_size=4 server_lifetime=100", "server_idle_timeout=0\n")
+SETUP(in_turn, "pool_size=2", "server_round_robin=1\n")
+SETUP(reset_always, "pool_size=1", "server_reset_query_always=1\nserver_reset_query=select 2\n")
+SETUP(forced, "user=boss", "")
+SETUP(one_by_default, "", "default_pool_size=1\n")
+
 static int four(void **state)
 {
     (void)state;
@@ -391,9 +409,208 @@ TEST(a_refused_login_is_told_in_the_server_s_words_to_all_who_wait)
         CHECK(strstr(askers[i].why.text, "no entry") != NULL);
     }
     check_counts(0, 0, 0);
-    fake.refuse = NULL; /* and is no reason not to try again */
+    fake.refuse = NULL;
+    CHECK(!ask(0, 1)); /* at once, and without a try */
+    CHECK(askers[0].failed && fake.accepted == 1);
+    CHECK_STR(askers[0].why.sqlstate, "28000");
+    CHECK_STR(askers[0].why.text,
+              "server login has been failing, cached error: no entry (server_login_retry)");
+    ahead_us = 16 * US_PER_S; /* server_login_retry is 15 s */
     lend(0, 1);
+    ahead_us = 0;
+    pool_discard(&askers[0].server, "test");
+    lend(1, 1); /* all is well again */
+    give_back(1);
+}
+
+TEST(a_probe_that_reaches_the_node_ends_the_wait_for_the_next_try)
+{
+    (void)close(fake.listener);
+    fake.listener = -1;
+    CHECK(!ask(0, 0));
+    UNTIL(askers[0].failed);
+    CHECK(!ask(0, 0) && askers[0].failed);
+    atomic_store(&pool_node(pool)->probed_us, clock_now_us());
+    CHECK(!ask(0, 0) && !askers[0].failed); /* tried */
+    UNTIL(askers[0].failed);
+}
+
+TEST(who_waits_when_the_last_server_dies_while_logins_fail_is_told)
+{
+    lend(0, 0);
+    fake.refuse = "too many";
+    CHECK(!ask(1, 1));
+    settle();
+    CHECK(!askers[1].failed);
+    pool_discard(&askers[0].server, "test");
+    UNTIL(askers[1].failed);
+    CHECK_STR(askers[1].why.text, "too many");
+}
+
+/* ---- reserve and minimum --------------------------------------------------------------------- */
+
+TEST(the_reserve_is_for_who_waited_for_long)
+{
+    lend(0, 0);
+    CHECK(!ask(1, 1));
+    settle();
+    CHECK(fake.accepted == 1);
+    askers[1].ticket.since_us -= 5 * US_PER_S; /* reserve_pool_timeout */
+    CHECK(!ask(2, 2));                         /* the list of those who wait is looked at again */
+    leave(2);
+    settle();
+    pool_pump(pool, &loops[1]);
+    UNTIL(holds(1));
+    CHECK(fake.accepted == 2 && counts().total == 2);
+    CHECK(!ask(2, 2));
+    askers[2].ticket.since_us -= 5 * US_PER_S;
+    pool_pump(pool, &loops[1]);
+    settle();
+    CHECK(!holds(2) && fake.accepted == 2); /* of one */
+    give_back(1);
+    UNTIL(holds(2));
     give_back(0);
+    give_back(2);
+}
+
+TEST(the_minimum_is_opened_ahead_and_stays)
+{
+    pool_fill(pool, &loops[1], clock_now_us());
+    CHECK(counts().total == 0); /* nobody is there */
+    atomic_store(&pool_account(pool)->clients, 1);
+    pool_fill(pool, &loops[1], clock_now_us());
+    pool_fill(pool, &loops[2], clock_now_us());
+    UNTIL(counts().idle == 2);
+    settle();
+    CHECK(fake.accepted == 2 && counts().total == 2);
+    lend(0, 0);
+    lend(1, 0);
+    lend(2, 0);
+    for (unsigned i = 0; i < 3; i++) { give_back(i); }
+    pool_tidy(pool, &loops[0], clock_now_us() + 700 * US_PER_S); /* server_idle_timeout */
+    settle();
+    check_counts(2, 2, 0);
+}
+
+/* ---- checked before use ---------------------------------------------------------------------- */
+
+TEST(a_server_that_rested_for_long_is_checked_first)
+{
+    lend(0, 0);
+    give_back(0);
+    ahead_us = 31 * US_PER_S;
+    CHECK(!ask(1, 1)); /* from another worker */
+    CHECK(counts().idle == 0 && counts().waiting == 1);
+    UNTIL(holds(1));
+    CHECK_STR(fake.asked, "select 1");
+    CHECK(fake.accepted == 1);
+    give_back(1);
+    fake.asked[0] = '\0';
+    ahead_us = 0;
+    CHECK(ask(2, 1));
+    CHECK_STR(fake.asked, "");
+    give_back(2);
+}
+
+TEST(a_server_that_fails_its_check_is_replaced)
+{
+    lend(0, 0);
+    give_back(0);
+    ahead_us = 31 * US_PER_S;
+    fake.deaf = true; /* it closes when it is asked */
+    CHECK(!ask(1, 0));
+    UNTIL(fake.open == 0);
+    fake.deaf = false;
+    UNTIL(holds(1));
+    CHECK(fake.accepted == 2);
+    give_back(1);
+}
+
+TEST(each_who_waits_has_one_server_checked_for_it)
+{
+    for (unsigned i = 0; i < 3; i++) { lend(i, i); }
+    for (unsigned i = 0; i < 3; i++) { give_back(i); }
+    ahead_us = 31 * US_PER_S;
+    for (unsigned i = 0; i < 3; i++) { CHECK(!ask(i, 0)); }
+    UNTIL(holds(0) && holds(1) && holds(2));
+    CHECK(fake.accepted == 3);
+    for (unsigned i = 0; i < 3; i++) { give_back(i); }
+}
+
+/* ---- caps that pools share ------------------------------------------------------------------- */
+
+static bool other_asks(unsigned who, unsigned on)
+{
+    askers[who].pool = pools[1] == NULL ? second_pool() : pools[1];
+    return ask(who, on);
+}
+
+TEST(a_shared_cap_holds_over_pools_and_an_idle_server_makes_room)
+{
+    lend(0, 0);
+    lend(1, 1);
+    give_back(1); /* rests on loop 1 */
+    CHECK(!other_asks(2, 2));
+    UNTIL(holds(2));
+    CHECK(fake.most_open == 2 && fake.accepted == 3);
+    check_counts(1, 0, 0);
+    give_back(0);
+    give_back(2);
+    settle();
+    CHECK(fake.open == 2);
+}
+
+TEST(the_idle_server_used_longest_ago_makes_room)
+{
+    lend(0, 0);
+    lend(1, 1);
+    struct server *first = askers[1].server, *last = askers[0].server;
+    give_back(1);
+    loops[0].now_us = loops[1].now_us + 10;
+    give_back(0);
+    CHECK(first->released_us < last->released_us);
+    CHECK(!other_asks(2, 0));
+    UNTIL(holds(2));
+    CHECK(ask(3, 0) && askers[3].server == last);
+    give_back(2);
+    give_back(3);
+}
+
+TEST(with_all_servers_busy_the_first_that_is_free_makes_room)
+{
+    lend(0, 0);
+    lend(1, 1);
+    CHECK(!other_asks(2, 2));
+    settle();
+    CHECK(!holds(2));
+    give_back(1);
+    UNTIL(holds(2));
+    CHECK(fake.most_open == 2);
+    give_back(0);
+    give_back(2);
+}
+
+TEST(two_pools_under_one_cap_are_served_alike)
+{
+    unsigned done[2] = {0};
+    for (unsigned i = 0; i < 4; i++) { (void)ask(i, i % LOOPS); }
+    for (unsigned i = 4; i < 8; i++) { (void)other_asks(i, i % LOOPS); }
+    for (unsigned round = 0; round < 20000; round++) {
+        turn();
+        for (unsigned i = 0; i < 8; i++) {
+            if (!holds(i)) { continue; }
+            done[i / 4]++;
+            give_back(i);
+            (void)ask(i, i % LOOPS);
+        }
+    }
+    CHECK(fake.most_open <= 2);
+    CHECK(done[0] > 100 && done[1] > 100);
+    CHECK(2 * done[0] < 3 * done[1] && 2 * done[1] < 3 * done[0]);
+    for (unsigned i = 0; i < 8; i++) {
+        if (holds(i)) { give_back(i); }
+        if (askers[i].asking) { leave(i); }
+    }
 }
 
 TEST(who_leaves_with_a_failure_in_the_mailbox_is_not_called)
@@ -410,6 +627,7 @@ TEST(who_leaves_with_a_failure_in_the_mailbox_is_not_called)
     settle();
     CHECK(!askers[1].failed);
     fake.refuse = NULL;
+    ahead_us = 16 * US_PER_S;
     lend(1, 1);
     give_back(1);
 }
@@ -632,6 +850,69 @@ TEST(with_no_lifetime_a_connection_is_used_once)
     check_counts(0, 0, 0);
 }
 
+TEST(servers_that_grew_old_together_are_replaced_one_after_another)
+{
+    for (unsigned i = 0; i < 4; i++) { lend(i, 0); }
+    for (unsigned i = 0; i < 4; i++) { give_back(i); }
+    int64_t now_us = clock_now_us();
+    pool_tidy(pool, &loops[0], now_us + 101 * US_PER_S); /* of a lifetime of 100 s, 4 servers */
+    CHECK(counts().total == 3);
+    pool_tidy(pool, &loops[0], now_us + 110 * US_PER_S);
+    CHECK(counts().total == 3);
+    pool_tidy(pool, &loops[0], now_us + 127 * US_PER_S);
+    CHECK(counts().total == 2);
+}
+
+TEST(servers_take_turns_when_told_to)
+{
+    lend(0, 0);
+    lend(1, 0);
+    struct server *a = askers[0].server, *b = askers[1].server;
+    give_back(0);
+    give_back(1);
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK(ask(2, 0) && askers[2].server == (i % 2 == 0 ? a : b));
+        give_back(2);
+    }
+}
+
+TEST(the_reset_query_runs_at_each_return_when_told_to)
+{
+    lend(0, 0);
+    struct server *s = askers[0].server;
+    give_back(0);
+    CHECK(counts().cleaning == 1);
+    UNTIL(counts().idle == 1);
+    CHECK_STR(fake.asked, "SET SESSION AUTHORIZATION DEFAULT;RESET ALL"); /* after it */
+    CHECK(ask(1, 0) && askers[1].server == s);
+    give_back(1);
+    UNTIL(counts().idle == 1);
+}
+
+TEST(users_of_a_line_that_forces_one_share_its_pool)
+{
+    CHECK(second_pool() == pool);
+    pools[1] = NULL;
+}
+
+TEST(a_reload_changes_sizes_without_new_pools)
+{
+    struct config *next = NULL;
+    struct fault why;
+    lend(0, 0);
+    CHECK(!ask(1, 1));
+    settle();
+    CHECK(!holds(1));
+    CHECK(config_set(config, "default_pool_size", "2", &next, &why) == E_OK);
+    registry_configure(registry, next, users);
+    config_unref(&next);
+    CHECK(!atomic_load(&database->retired));
+    pool_pump(pool, &loops[1]);
+    UNTIL(holds(1));
+    give_back(0);
+    give_back(1);
+}
+
 TEST(who_waits_while_a_reload_retires_the_database_is_served)
 {
     lend(0, 0);
@@ -691,6 +972,39 @@ static void act(struct asker *a, unsigned who, uint32_t *seed)
     }
 }
 
+TEST(whatever_askers_of_two_pools_do_the_cap_holds_and_no_slot_is_lost)
+{
+    uint32_t seed = 7;
+    (void)second_pool();
+    for (unsigned i = 0; i < ASKERS; i++) { askers[i].pool = pools[i % 2]; }
+    for (unsigned step = 0; step < 20000; step++) {
+        unsigned who = next_number(&seed) % ASKERS;
+        act(&askers[who], who, &seed);
+        unsigned chance = next_number(&seed) % (LOOPS + 2);
+        if (chance < LOOPS) { turn_loop(chance); }
+        if (chance == LOOPS) { fake_turn(); }
+        struct pool_counts c[2];
+        pool_counts(pools[0], &c[0]);
+        pool_counts(pools[1], &c[1]);
+        CHECK(c[0].total + c[1].total <= 3);
+    }
+    CHECK(fake.most_open <= 3 && served_count > 1000);
+    for (unsigned i = 0; i < ASKERS; i++) {
+        if (holds(i)) { give_back(i); }
+        if (askers[i].asking) { leave(i); }
+        askers[i].pool = NULL;
+    }
+    settle();
+    for (unsigned i = 0; i < 3; i++) { (void)ask(i, i % LOOPS); } /* all three can be had */
+    UNTIL(holds(0) && holds(1) && holds(2));
+    CHECK(fake.most_open <= 3);
+    for (unsigned i = 0; i < 3; i++) { give_back(i); }
+    for (unsigned i = 0; i < 3; i++) { askers[i].pool = pools[1]; }
+    for (unsigned i = 0; i < 3; i++) { (void)ask(i, i % LOOPS); } /* by either pool */
+    UNTIL(holds(0) && holds(1) && holds(2));
+    for (unsigned i = 0; i < 3; i++) { give_back(i); }
+}
+
 TEST(whatever_askers_do_the_limit_holds_and_no_server_is_lost)
 {
     uint32_t seed = 42;
@@ -747,6 +1061,23 @@ int main(void)
         WITH(two, who_leaves_may_ask_again_while_the_first_server_is_still_under_way),
         WITH(one, who_leaves_during_the_login_leaves_the_connection_to_others),
         WITH(one, a_refused_login_is_told_in_the_server_s_words_to_all_who_wait),
+        WITH(one, a_probe_that_reaches_the_node_ends_the_wait_for_the_next_try),
+        WITH(two, who_waits_when_the_last_server_dies_while_logins_fail_is_told),
+        WITH(reserved, the_reserve_is_for_who_waited_for_long),
+        WITH(at_least_two, the_minimum_is_opened_ahead_and_stays),
+        WITH(checked, a_server_that_rested_for_long_is_checked_first),
+        WITH(checked, a_server_that_fails_its_check_is_replaced),
+        WITH(checked, each_who_waits_has_one_server_checked_for_it),
+        WITH(capped, a_shared_cap_holds_over_pools_and_an_idle_server_makes_room),
+        WITH(capped, the_idle_server_used_longest_ago_makes_room),
+        WITH(capped, with_all_servers_busy_the_first_that_is_free_makes_room),
+        WITH(capped, two_pools_under_one_cap_are_served_alike),
+        WITH(ageing, servers_that_grew_old_together_are_replaced_one_after_another),
+        WITH(in_turn, servers_take_turns_when_told_to),
+        WITH(reset_always, the_reset_query_runs_at_each_return_when_told_to),
+        WITH(forced, users_of_a_line_that_forces_one_share_its_pool),
+        WITH(one_by_default, a_reload_changes_sizes_without_new_pools),
+        WITH(capped_at_three, whatever_askers_of_two_pools_do_the_cap_holds_and_no_slot_is_lost),
         WITH(one, who_leaves_with_a_failure_in_the_mailbox_is_not_called),
         WITH(two, with_another_server_alive_a_failed_login_is_no_reason_to_give_up),
         WITH(one, a_node_that_cannot_be_reached_is_marked_so_until_it_can),

@@ -14,6 +14,7 @@ enum { LOOPS = 3, ASKERS = 12 };
 
 struct asker {
     struct ticket ticket;
+    struct pool *pool; /* NULL: the usual one */
     struct server *server;
     bool asking, failed;
     struct fault why;
@@ -25,8 +26,9 @@ static struct registry *registry;
 static struct config *config;
 static struct userlist *users;
 static struct database *database;
-static struct pool *pool;
+static struct pool *pool, *pools[2];
 static struct asker askers[ASKERS];
+static int64_t ahead_us;                    /* of the clock, when somebody asks */
 static unsigned served[1024], served_count; /* who was granted a server, in order */
 
 static void turn_loop(unsigned i)
@@ -52,16 +54,17 @@ static void settle(void)
         CHECK(condition);                                                                          \
     } while (0)
 
-static void begin(const char *line)
+static void begin_with(const char *line, const char *options)
 {
-    char ini[256];
+    char ini[512];
     struct fault why = {0};
     fake_start();
     memset(askers, 0, sizeof askers);
     served_count = 0;
+    ahead_us = 0;
     CHECK(log_open(&(struct log_options){.most = LOG_LEVEL_FATAL}) == E_OK);
-    (void)snprintf(ini, sizeof ini, "[databases]\nclinic = host=127.0.0.1 port=%d %s\n", fake.port,
-                   line);
+    (void)snprintf(ini, sizeof ini, "[databases]\nclinic = host=127.0.0.1 port=%d %s\n%s",
+                   fake.port, line, options);
     CHECK(config_parse(bytes_str(ini), "test.ini", &config, &why) == E_OK);
     CHECK(userlist_load(NULL, &users, &why) == E_OK);
     for (unsigned i = 0; i < LOOPS; i++) {
@@ -72,6 +75,19 @@ static void begin(const char *line)
     registry_configure(registry, config, users);
     database = registry_database(registry, "clinic");
     pool = registry_account(registry, database, "app")->pools[0];
+    pools[0] = pool;
+    pools[1] = NULL;
+}
+
+static void begin(const char *line)
+{
+    begin_with(line, "");
+}
+
+/* Another user's, of the same database. */
+static struct pool *second_pool(void)
+{
+    return pools[1] = registry_account(registry, database, "other")->pools[0];
 }
 
 static int stop(void **state)
@@ -79,7 +95,9 @@ static int stop(void **state)
     (void)state;
     for (unsigned i = 0; i < ASKERS; i++) { pool_leave(&askers[i].ticket); }
     settle();
-    for (unsigned i = 0; i < LOOPS; i++) { pool_shutdown(pool, &loops[i]); }
+    for (unsigned i = 0; i < 2 * LOOPS; i++) {
+        if (pools[i % 2] != NULL) { pool_shutdown(pools[i % 2], &loops[i / 2]); }
+    }
     for (unsigned i = 0; i < LOOPS; i++) { loop_done(&loops[i]); }
     registry_free(&registry);
     config_unref(&config);
@@ -105,7 +123,7 @@ static void on_granted(struct ticket *t)
     served[served_count++ % 1024] = (unsigned)(a - askers);
 }
 
-/* true: a server was there at once. */
+/* true: a server was there at once; false: it comes, or the asker failed. */
 static bool ask(unsigned who, unsigned on)
 {
     struct asker *a = &askers[who];
@@ -113,9 +131,9 @@ static bool ask(unsigned who, unsigned on)
     a->ticket.granted = on_granted;
     a->failed = false;
     a->asking = true;
-    enum err e = pool_checkout(pool, &a->ticket, &loops[on], clock_now_us());
-    if (e == E_OK) { on_granted(&a->ticket); }
-    CHECK(e == E_OK || e == E_AGAIN);
+    struct pool *p = a->pool == NULL ? pool : a->pool;
+    enum err e = pool_checkout(p, &a->ticket, &loops[on], clock_now_us() + ahead_us);
+    if (e != E_AGAIN) { on_granted(&a->ticket); }
     return e == E_OK;
 }
 
