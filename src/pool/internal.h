@@ -16,6 +16,7 @@ struct pool {
     struct dlist *idle;   /* one list per worker, the next to be used first */
     struct dlist all;
     unsigned waiting, idle_count, total, login;
+    unsigned leaving;   /* were told good-bye, count until they are gone */
     unsigned checking;  /* idle for long, asked now whether they still are there */
     struct share share; /* of the caps of its database and user */
     struct server_target target;
@@ -62,6 +63,8 @@ void pool_deliver(struct server *s, struct loop *at);
 void pool_take_back(struct server *s, bool fresh);
 /* made_for: whose claim it is closed for, or NULL. The slot goes to whoever is hungriest. */
 void pool_close(struct server **s, const char *reason, struct share *made_for);
+/* The same at once, without waiting for the server to let go. */
+void pool_bury(struct server **s, const char *reason, struct share *made_for);
 
 /* ---- open.c */
 enum opening { OPEN_NOTHING, OPEN_NEW, OPEN_RESERVE, OPEN_HUNGRY, OPEN_CHECK };

@@ -203,23 +203,73 @@ void pool_leave(struct ticket *t)
 
 /* ---- returning ------------------------------------------------------------------------------ */
 
-void pool_close(struct server **ps, const char *reason, struct share *made_for)
+/* Its slot is free only when the server has let go of it: a limit there may be as tight as ours. */
+static bool must_leave_first(const struct server *s)
+{
+    struct pool *p = s->pool;
+    if (s->torn || s->stream.state != E_OK) { return false; }
+    lock_take(&p->lock);
+    bool wanted = p->waiting > 0 || atomic_load(&p->share.limits->hungry_count) > 0;
+    lock_drop(&p->lock);
+    return wanted;
+}
+
+static void log_closing(const struct server *s, const char *reason)
+{
+    const struct log_who who = pool_who(s);
+    log_line(s->pool->log_closed ? LOG_LEVEL_LOG : LOG_LEVEL_DEBUG, &who,
+             "closing because: %s (age=%llds)", reason,
+             (long long)((clock_now_us() - s->connected_us) / US_PER_S));
+}
+
+static void bury(struct server **ps, struct share *made_for)
 {
     struct server *s = *ps;
     struct pool *p = s->pool;
     struct loop *l = s->stream.loop;
-    const struct log_who who = pool_who(s);
     *ps = NULL;
-    log_line(p->log_closed ? LOG_LEVEL_LOG : LOG_LEVEL_DEBUG, &who,
-             "closing because: %s (age=%llds)", reason,
-             (long long)((clock_now_us() - s->connected_us) / US_PER_S));
     lock_take(&p->lock);
     p->total--;
+    p->leaving -= s->leaving;
     dlist_remove(&s->all);
     lock_drop(&p->lock);
     server_free(&s);
     struct share *next = share_give(&p->share, made_for);
     if (next != NULL) { pool_pump(container_of(next, struct pool, share), l); }
+}
+
+static void on_left(struct server *s, enum err e)
+{
+    struct pool *p = s->pool;
+    struct loop *l = s->stream.loop;
+    (void)e; /* gone, or late */
+    bury(&s, s->holder);
+    pool_pump(p, l);
+}
+
+void pool_bury(struct server **ps, const char *reason, struct share *made_for)
+{
+    log_closing(*ps, reason);
+    bury(ps, made_for);
+}
+
+void pool_close(struct server **ps, const char *reason, struct share *made_for)
+{
+    enum { LEAVE_US = 1000000 };
+    struct server *s = *ps;
+    struct pool *p = s->pool;
+    log_closing(s, reason);
+    if (!must_leave_first(s)) {
+        bury(ps, made_for);
+        return;
+    }
+    *ps = NULL;
+    lock_take(&p->lock);
+    p->leaving++;
+    lock_drop(&p->lock);
+    s->leaving = true;
+    server_leave(s, LEAVE_US, on_left);
+    s->holder = made_for;
 }
 
 void pool_discard(struct server **ps, const char *reason)

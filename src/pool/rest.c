@@ -149,7 +149,7 @@ void pool_shutdown(struct pool *p, struct loop *l)
         lock_drop(&p->lock);
         if (s == NULL) { return; }
         loop_unpost(l, &s->letter); /* setting out from here, or on its way to here */
-        pool_close(&s, "server shutting down", NULL);
+        pool_bury(&s, "server shutting down", NULL);
     }
 }
 
@@ -168,7 +168,7 @@ void pool_counts(struct pool *p, struct pool_counts *ret)
             ret->used += container_of(node, struct server, node)->released_us < fresh_us;
         }
     }
-    ret->active = p->total - p->idle_count - p->login - ret->cleaning;
+    ret->active = p->total - p->idle_count - p->login - ret->cleaning - p->leaving;
     if (!dlist_empty(&p->waiters)) {
         ret->oldest_wait_us = container_of(p->waiters.next, struct ticket, node)->since_us;
     }

@@ -219,3 +219,30 @@ void server_check(struct server *s, const char *query, int64_t timeout_us,
     timer_set(&s->stream.loop->timers, &s->timer, clock_now_us() + timeout_us);
     send_query(s, query, CLEAN_CHECK);
 }
+
+static void on_farewell_event(struct server *s, int events)
+{
+    struct bytes in;
+    if ((events & UV_WRITABLE) != 0) { stream_flush(&s->stream); }
+    if ((events & UV_READABLE) == 0) { return; }
+    enum err e = stream_read(&s->stream, &in);
+    if (e == E_AGAIN) { return; }
+    if (e == E_OK) {
+        stream_used(&s->stream, in, in.len);
+    } else {
+        finish(s, E_OK);
+    }
+}
+
+void server_leave(struct server *s, int64_t timeout_us, void (*left)(struct server *s, enum err e))
+{
+    s->state = SERVER_DEAD;
+    s->cleaned = left;
+    server_hold(s, on_farewell_event, NULL);
+    stream_pause(&s->stream, false);
+    s->timer.due = on_timeout;
+    timer_set(&s->stream.loop->timers, &s->timer, clock_now_us() + timeout_us);
+    compose_bare(&s->stream.out, 'X');
+    stream_flush(&s->stream);
+    s->torn = true; /* said once */
+}

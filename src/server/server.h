@@ -68,6 +68,7 @@ struct server {
     bool reset_needed;         /* ... instead: something may have changed the session unseen */
     bool copy_in;              /* the server waits for CopyData */
     uint32_t left; /* bytes still to come of a message that is passed on or dropped unread */
+    bool leaving;  /* it was told good-bye */
     bool torn;     /* a message was sent in part: it can only be closed */
 
     struct expects expects;
@@ -174,6 +175,12 @@ void server_clean(struct server *s, bool cancel, const char *reset_query, int64_
 /* Asks an idle server whether it still is there. checked() comes later, never from inside. */
 void server_check(struct server *s, const char *query, int64_t timeout_us,
                   void (*checked)(struct server *s, enum err e));
+
+/*
+ * Says good-bye and waits for the server to be gone, so that a limit of its own has room again.
+ * left() comes later, never from inside; it is to be freed then.
+ */
+void server_leave(struct server *s, int64_t timeout_us, void (*left)(struct server *s, enum err e));
 
 /* ---- cancel.c */
 /* Sends a CancelRequest for what runs there, on a connection of its own; one at a time. */

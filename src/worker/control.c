@@ -35,7 +35,7 @@ struct control {
     uv_signal_t *signals[6];
     struct stop stop;
     struct suspend suspend;
-    bool started; /* the workers run */
+    bool started;          /* the workers run */
     struct timer watchdog; /* the service manager is told that the workers live */
 };
 

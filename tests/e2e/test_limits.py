@@ -69,6 +69,15 @@ def test_max_user_connections_holds_over_databases(run_pgusher, cluster):
     assert 1 <= load.peak <= 2
 
 
+def test_a_limit_may_be_as_tight_as_the_servers_own(run_pgusher, cluster, name):
+    cluster.primary.execute(f"CREATE ROLE {name} LOGIN CONNECTION LIMIT 2")
+    p = run_pgusher({"app": cluster.primary.connstr, "again": cluster.primary.connstr}, users={name: ""},
+                    max_user_connections=2)
+    load = Load(cluster, f"usename = '{name}'")
+    load.run(p, [(d, {"dbname": d, "user": name}) for d in ("app", "again") * 3])
+    assert load.peak <= 2 and "server login failed" not in p.log()
+
+
 def test_a_raised_limit_holds_after_a_reload(run_pgusher, cluster):
     p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=10, max_db_connections=1)
     a, b = p.connect(), p.connect()
