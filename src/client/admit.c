@@ -17,6 +17,7 @@
 
 enum admit_step {
     ADMIT_BEGIN,
+    ADMIT_LOOKUP, /* auth_query is at work */
     ADMIT_VERIFY, /* verify.c waits for the client */
     ADMIT_HELPER, /* a helper's thread is at work */
     ADMIT_OVER,
@@ -33,7 +34,8 @@ struct admit {
     bool is_operator;
     struct userlist *userlist;
     const struct user_secret *secret; /* NULL: no such user */
-    struct credential *credential;
+    struct credential *credential;    /* of auth_query, or of PAM and LDAP; or NULL */
+    struct lookup_ticket *ticket;
     struct verify *verify;
     struct peer_job *peer;
 };
@@ -149,6 +151,118 @@ static enum err start_method(struct admit *a, struct fault *why)
                      hba_method_name(a->method));
 }
 
+/* ---- the secret: of auth_file, else of auth_query */
+
+/* Where auth_query is to be run for this login; false: nowhere, auth_file is all there is. */
+static bool find_place(const struct admit *a, struct lookup_place *ret)
+{
+    static const char *const modes[] = {"disable", "allow",     "prefer",
+                                        "require", "verify-ca", "verify-full"};
+    const struct config *cfg = a->who.config;
+    const struct options *o = &cfg->o;
+    const struct database_config *line = NULL, *at = NULL;
+    if (!a->who.console) {
+        line = config_database(cfg, a->who.database);
+        if (line == NULL) { line = config_database(cfg, "*"); }
+        if (line == NULL) { return false; }
+    }
+    const char *user = line != NULL && line->auth_user != NULL ? line->auth_user : o->auth_user;
+    const char *query = line != NULL && line->auth_query != NULL ? line->auth_query : o->auth_query;
+    const char *name =
+        line != NULL && line->auth_dbname != NULL ? line->auth_dbname : o->auth_dbname;
+    if (user[0] == '\0') { return false; }
+    at = line;
+    if (name[0] != '\0') {
+        at = config_database(cfg, name);
+        if (at == NULL) { at = config_database(cfg, "*"); }
+    } else {
+        name = a->who.database;
+    }
+    if (at == NULL) { return false; } /* the console has no database of its own */
+    const struct user_secret *secret = userlist_find(a->userlist, user);
+    const char *password = NULL;
+    if (at->user != NULL && strcmp(at->user, user) == 0 && at->password != NULL) {
+        password = at->password;
+    } else if (secret != NULL && secret->kind == SECRET_PLAIN) {
+        password = secret->text;
+    }
+    *ret = (struct lookup_place){
+        .name = name,
+        .dbname = at->dbname != NULL ? at->dbname : name,
+        .hosts = at->hosts,
+        .hosts_count = at->hosts_count,
+        .user = user,
+        .password = password,
+        .query = query,
+        .only_catalog = strcmp(query, config_default("auth_query")) == 0,
+        .sslmode = modes[o->server_tls_sslmode],
+        .sslrootcert = o->server_tls_ca_file[0] == '\0' ? NULL : o->server_tls_ca_file,
+        .sslcert = o->server_tls_cert_file[0] == '\0' ? NULL : o->server_tls_cert_file,
+        .sslkey = o->server_tls_key_file[0] == '\0' ? NULL : o->server_tls_key_file,
+        .connect_timeout_us = o->server_connect_timeout_us,
+        .ttl_us = o->auth_query_ttl_us,
+        .negative_ttl_us = o->auth_query_negative_ttl_us,
+    };
+    return true;
+}
+
+/* What the client is told of a failed auth_query: no details, those are in the log. */
+static enum err lookup_failed(enum err e, struct fault *why)
+{
+    if (e == E_LOST || e == E_TIMEOUT) {
+        return fault_state(why, E_LOST, "08006", "auth_query: no server can be reached");
+    }
+    if (e == E_LIMIT) {
+        return fault_state(why, E_LIMIT, "53300", "too many logins wait for auth_query");
+    }
+    return fault_state(why, E_CONFIG, "F0000", "bouncer config error: auth_query failed");
+}
+
+/* The answer, early or late. */
+static enum err take_found(struct admit *a, enum err e, struct credential *found, struct fault *why)
+{
+    if (e != E_OK && e != E_NOTFOUND) { return lookup_failed(e, why); }
+    if (e == E_OK) {
+        a->credential = credential_ref(found);
+        a->secret = credential_secret(found);
+    }
+    return start_method(a, why);
+}
+
+static void on_found(void *arg, enum err e, struct credential *found)
+{
+    struct admit *a = arg;
+    struct fault why = {0};
+    a->ticket = NULL;
+    e = take_found(a, e, found, &why);
+    tell(a, e, &why);
+}
+
+static enum err find_secret(struct admit *a, struct fault *why)
+{
+    struct lookup_place place;
+    struct credential *found = NULL;
+    a->secret = userlist_find(a->userlist, a->who.user);
+    if (a->secret != NULL || !find_place(a, &place)) { return start_method(a, why); }
+    a->step = ADMIT_LOOKUP;
+    struct front *f = a->client->front;
+    enum err e = lookup_ask(f->shared->lookup, &place, a->who.user, f->loop, on_found, a,
+                            &a->ticket, &found);
+    if (e == E_AGAIN) { return e; }
+    e = take_found(a, e, found, why);
+    credential_unref(&found);
+    return e;
+}
+
+/* The secret may have changed since auth_query told it. */
+static void doubt_secret(struct admit *a)
+{
+    struct lookup_place place;
+    if (a->credential != NULL && find_place(a, &place)) {
+        lookup_forget(a->client->front->shared->lookup, &place, a->who.user);
+    }
+}
+
 /* ---- the method */
 
 static enum err no_rule(struct admit *a, struct fault *why)
@@ -237,8 +351,7 @@ enum err admit_start(struct client *c, const struct admit_who *who,
     if (a->is_operator) { return E_OK; }
     enum err e = choose_method(a, why);
     if (e != E_OK || who->config->o.auth_type == AUTH_ANY) { return e; }
-    a->secret = userlist_find(a->userlist, who->user);
-    return start_method(a, why);
+    return find_secret(a, why);
 }
 
 bool admit_listens(const struct admit *a)
@@ -251,6 +364,7 @@ enum err admit_answer(struct admit *a, struct bytes body, struct fault *why)
     assert(admit_listens(a));
     enum err e = verify_answer(a->verify, body, &a->client->stream.out, why);
     if (e != E_AGAIN) { a->step = ADMIT_OVER; }
+    if (e == E_AUTH) { doubt_secret(a); }
     return e;
 }
 
@@ -270,6 +384,7 @@ void admit_free(struct admit **pa)
     *pa = NULL;
     if (a == NULL) { return; }
     if (a->peer != NULL) { a->peer->admit = NULL; }
+    lookup_leave(&a->ticket);
     verify_free(&a->verify);
     userlist_unref(&a->userlist);
     hba_unref(&a->hba);

@@ -11,13 +11,16 @@
 
 struct log_who client_who(const struct client *c)
 {
-    return (struct log_who){.kind = 'C',
-                            .ptr = c,
-                            .database = c->account != NULL        ? c->account->database->name
-                                        : c->console_user != NULL ? "pgbouncer"
-                                                                  : NULL,
-                            .user = c->account != NULL ? c->account->user : c->console_user,
-                            .address = c->address};
+    struct log_who who = {.kind = 'C', .ptr = c, .user = c->console_user, .address = c->address};
+    if (c->account != NULL) {
+        who.database = c->account->database->name;
+        who.user = c->account->user;
+    } else if (c->console_user != NULL) {
+        who.database = "pgbouncer";
+    } else if (c->login != NULL) {
+        client_login_names(c, &who.database, &who.user);
+    }
+    return who;
 }
 
 void client_accept(struct front *f, int fd, const struct address *peer)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "auth/helper.h"
+#include "auth/lookup.h"
 #include "auth/penalty.h"
 #include "net/socket.h"
 #include "net/stream.h"
@@ -118,6 +119,7 @@ struct shared {
     int64_t started_us;
     struct penalties *penalties; /* for failed logins */
     struct helper *helper;       /* threads for what blocks */
+    struct lookup *lookup;       /* auth_query; borrowed from the control thread */
 };
 struct shared *shared_new(void);
 /* Before the workers' loops end; what waits for a helper then gets its answer unasked. */

@@ -126,13 +126,32 @@ static enum err check_options(const struct options *o, const struct place *place
     return E_OK;
 }
 
+/* auth_query runs in a database of [databases], and never on the console. */
+static const char *check_auth_database(const struct config *cfg, const char *name)
+{
+    if (name == NULL || name[0] == '\0') { return NULL; }
+    if (strcmp(name, "pgbouncer") == 0 || strcmp(name, "pgusher") == 0) {
+        return "cannot use the reserved \"pgbouncer\" database as an auth_dbname";
+    }
+    if (config_database(cfg, name) == NULL && config_database(cfg, "*") == NULL) {
+        return "auth_dbname is no database of [databases]";
+    }
+    return NULL;
+}
+
 static enum err check_databases(struct build *b, struct fault *why)
 {
     struct config *cfg = b->cfg;
+    const char *reason = check_auth_database(cfg, cfg->o.auth_dbname);
+    if (reason != NULL) { return fail_option(b->options, OPTION_auth_dbname, why, reason); }
     for (size_t i = 0; i < cfg->databases_count; i++) {
         struct database_config *db = &cfg->databases[i];
         if (b->databases_cache_on[i]) {
             db->cache = cfg->o.cache == CACHE_OFF ? CACHE_REDIS : (int)cfg->o.cache;
+        }
+        reason = check_auth_database(cfg, db->auth_dbname);
+        if (reason != NULL) {
+            return fail_at(&b->databases[i], why, "database ", db->name, reason);
         }
         for (size_t h = 0; h < db->hosts_count; h++) {
             if (db->hosts[h].host == NULL) { db->hosts[h].host = cfg->o.unix_socket_dir; }
@@ -173,6 +192,8 @@ enum err check_build(struct build *b, struct fault *why)
 enum err check_changed(const struct config *cfg, struct fault *why)
 {
     enum err e = check_options(&cfg->o, NULL, why);
+    const char *reason = check_auth_database(cfg, cfg->o.auth_dbname);
+    if (e == E_OK && reason != NULL) { e = fail_option(NULL, OPTION_auth_dbname, why, reason); }
     return e == E_OK ? check_rules(cfg, NULL, why) : e;
 }
 

@@ -171,6 +171,8 @@ struct config_row {
     bool changeable;
 };
 bool config_row(const struct config *cfg, size_t i, struct config_row *ret);
+/* What an option is when nothing is given; the key must exist. */
+const char *config_default(const char *key);
 /* The i-th setting that was given but that this version does not act on, as a line for the log;
  * NULL after the last. Valid until the next call. */
 const char *config_unsupported(const struct config *cfg, size_t i);

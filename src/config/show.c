@@ -1,4 +1,5 @@
 /* The configuration as people see it: SHOW CONFIG, --help-config, and what is not acted on yet. */
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,13 @@ bool config_row(const struct config *cfg, size_t i, struct config_row *ret)
     return true;
 }
 
+const char *config_default(const char *key)
+{
+    const struct option_row *row = option_find(key);
+    assert(row != NULL);
+    return row->def;
+}
+
 void config_help(FILE *out)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
@@ -68,8 +76,6 @@ void config_help(FILE *out)
 
 /* Read and kept, but nothing in this version looks at them. A row goes when its feature comes. */
 static const enum option_id waiting[] = {
-    OPTION_auth_query,
-    OPTION_auth_dbname,
     OPTION_auth_ldap_options,
     OPTION_resolv_conf,
     OPTION_dns_max_ttl,
@@ -130,23 +136,8 @@ const char *config_unsupported(const struct config *cfg, size_t i)
             return buf_text(&text);
         }
     }
-    if (skip_to(&i, cfg->o.auth_user[0] != '\0')) {
-        return "auth_user is set, but this version does not run auth_query: clients log in by "
-               "auth_file only";
-    }
     if (skip_to(&i, cfg->peers_count > 0 && cfg->o.peer_id == 0)) {
         return "[peers] is given, but without peer_id cancel requests do not find this process";
-    }
-    for (size_t d = 0; d < cfg->databases_count; d++) {
-        const struct database_config *db = &cfg->databases[d];
-        bool given = db->auth_user != NULL || db->auth_query != NULL || db->auth_dbname != NULL;
-        if (skip_to(&i, given)) {
-            buf_printf(&text,
-                       "database %.60s: auth_user, auth_query and auth_dbname are given, "
-                       "but this version does not act on them",
-                       db->name);
-            return buf_text(&text);
-        }
     }
     return NULL;
 }

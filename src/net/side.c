@@ -308,7 +308,8 @@ struct side *side_open(uv_loop_t *loop, const struct side_target *target, int64_
     s->sslcert = copy(target->sslcert);
     s->sslkey = copy(target->sslkey);
     /* Nobody else's schema may stand before pg_catalog in what the control thread runs. */
-    s->options = mem_printf("-c search_path=pg_catalog -c statement_timeout=%lld",
+    s->options = mem_printf("%s-c statement_timeout=%lld",
+                            target->own_search_path ? "" : "-c search_path=pg_catalog ",
                             (long long)(target->statement_timeout_us / US_PER_MS));
     s->opened = opened;
     s->arg = arg;

@@ -19,7 +19,8 @@ struct side_target {
     const char *dbname, *user;
     const char *password;                                 /* NULL: libpq's own sources (.pgpass) */
     const char *sslmode, *sslrootcert, *sslcert, *sslkey; /* NULL: libpq's defaults */
-    int64_t statement_timeout_us;                         /* at the server; 0: none */
+    bool own_search_path;         /* the role's and database's; else pg_catalog alone */
+    int64_t statement_timeout_us; /* at the server; 0: none */
 };
 
 /*

@@ -430,6 +430,7 @@ int control_run(struct config *cfg, const struct launch *how)
     c.crew = crew_new(workers, &c.hooks);
     c.registry = registry_new(crew_loops(c.crew), workers);
     c.shared = shared_new();
+    c.shared->lookup = lookup_new(&c.loop);
     c.monitors = monitors_new(&c.loop);
     c.config = config_ref(cfg);
     c.watchdog.due = on_watchdog;
@@ -449,6 +450,7 @@ int control_run(struct config *cfg, const struct launch *how)
     stop_done(&c.stop);
     timer_clear(&c.loop.timers, &c.watchdog);
     monitors_free(&c.monitors);
+    lookup_stop(c.shared->lookup);
     shared_stop_helpers(c.shared);
     if (e == E_OK) {
         crew_stop(&c.crew);
@@ -457,6 +459,7 @@ int control_run(struct config *cfg, const struct launch *how)
     }
     start_done(&start);
     loop_done(&c.loop);
+    lookup_free(&c.shared->lookup);
     cache_close(&c.cache);
     registry_free(&c.registry);
     shared_free(&c.shared);

@@ -22,7 +22,7 @@ UNSOUND = re.compile(r"(ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|
 OURS = {"workers", "read_write_split", "read_consistency", "replica_max_lag", "replica_lag_check_period",
         "primary_reads", "failover_wait", "cache", "redis_url", "redis_timeout", "cache_secret_file",
         "cache_memory", "cache_max_entry", "cache_invalidation", "monitor_user", "http_listen",
-        "log_format", "max_inspect", "max_prepared_statements"}
+        "log_format", "max_inspect", "auth_query_ttl", "auth_query_negative_ttl", "max_prepared_statements"}
 
 
 def binary():

@@ -41,6 +41,8 @@ host  all scram_user 127.0.0.1/32 scram-sha-256
 host  all scram_other 127.0.0.1/32 scram-sha-256
 host  all md5_user 127.0.0.1/32 md5
 host  all plain_user 127.0.0.1/32 password
+host  all +by_scram 127.0.0.1/32 scram-sha-256
+host  all +by_md5 127.0.0.1/32 md5
 host  all all 127.0.0.1/32 trust
 host  replication all 127.0.0.1/32 trust
 """
@@ -48,6 +50,9 @@ host  replication all 127.0.0.1/32 trust
 ROLES = """
 CREATE ROLE app LOGIN;
 CREATE ROLE other LOGIN;
+CREATE ROLE by_scram NOLOGIN;
+CREATE ROLE by_md5 NOLOGIN;
+CREATE ROLE asker LOGIN SUPERUSER;
 CREATE ROLE watcher LOGIN IN ROLE pg_monitor;
 SET password_encryption = 'scram-sha-256';
 CREATE ROLE scram_user LOGIN PASSWORD 'scram secret';
