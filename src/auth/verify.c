@@ -112,7 +112,7 @@ enum err verify_start(enum auth_type type, const char *user, const struct user_s
 /* ---- the answers */
 
 /* PasswordMessage: one text with its zero, and nothing else. */
-static enum err read_text(struct bytes body, struct bytes *ret, struct fault *why)
+enum err verify_read_password(struct bytes body, struct bytes *ret, struct fault *why)
 {
     if (body.len == 0 || memchr(body.ptr, 0, body.len) != body.ptr + body.len - 1) {
         return fault_set(why, E_PROTOCOL, "malformed password message");
@@ -228,9 +228,11 @@ enum err verify_answer(struct verify *v, struct bytes body, struct buf *out, str
     v->step = STEP_DONE;
     switch (step) {
     case STEP_PASSWORD:
-        e = read_text(body, &text, why);
+        e = verify_read_password(body, &text, why);
         return e == E_OK ? check_password(v, text, why) : e;
-    case STEP_MD5: e = read_text(body, &text, why); return e == E_OK ? check_md5(v, text, why) : e;
+    case STEP_MD5:
+        e = verify_read_password(body, &text, why);
+        return e == E_OK ? check_md5(v, text, why) : e;
     case STEP_SASL_INITIAL: return answer_sasl_initial(v, body, out, why);
     case STEP_SASL_FIRST: return answer_client_first(v, body, out, why);
     case STEP_SASL_FINAL: return answer_client_final(v, body, out, why);

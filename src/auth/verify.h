@@ -30,3 +30,5 @@ MUST_USE enum err verify_start(enum auth_type type, const char *user,
 MUST_USE enum err verify_answer(struct verify *v, struct bytes body, struct buf *out,
                                 struct fault *why);
 void verify_free(struct verify **v);
+/* PasswordMessage: the text without its zero; points into body. Errors: E_PROTOCOL. */
+MUST_USE enum err verify_read_password(struct bytes body, struct bytes *ret, struct fault *why);

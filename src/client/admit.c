@@ -6,41 +6,13 @@
 #include "client/admit.h"
 
 #include <assert.h>
-#include <pwd.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "auth/helper.h"
-#include "auth/verify.h"
-#include "base/log.h"
 #include "base/mem.h"
+#include "client/admit_internal.h"
 
-enum admit_step {
-    ADMIT_BEGIN,
-    ADMIT_LOOKUP, /* auth_query is at work */
-    ADMIT_VERIFY, /* verify.c waits for the client */
-    ADMIT_HELPER, /* a helper's thread is at work */
-    ADMIT_OVER,
-};
-
-struct admit {
-    struct client *client;
-    struct admit_who who;
-    void (*decided)(struct client *c, enum err e, const struct fault *why);
-    enum admit_step step;
-    enum hba_method method;
-    struct hba *hba; /* or NULL; owns rule */
-    const struct hba_rule *rule;
-    bool is_operator;
-    struct userlist *userlist;
-    const struct user_secret *secret; /* NULL: no such user */
-    struct credential *credential;    /* of auth_query, or of PAM and LDAP; or NULL */
-    struct lookup_ticket *ticket;
-    struct verify *verify;
-    struct peer_job *peer;
-};
-
-static struct log_who who_of(const struct admit *a)
+struct log_who admit_log(const struct admit *a)
 {
     return (struct log_who){.kind = 'C',
                             .ptr = a->client,
@@ -49,79 +21,15 @@ static struct log_who who_of(const struct admit *a)
                             .address = a->client->address};
 }
 
-/* Later: the verdict goes to the login, which may free `a`. */
-static void tell(struct admit *a, enum err e, const struct fault *why)
+enum err admit_refuse(struct fault *why)
+{
+    return fault_set(why, E_AUTH, "password authentication failed");
+}
+
+void admit_tell(struct admit *a, enum err e, const struct fault *why)
 {
     if (e != E_AGAIN) { a->step = ADMIT_OVER; }
     a->decided(a->client, e, e == E_OK || e == E_AGAIN ? NULL : why);
-}
-
-/* ---- peer: the system's name of who is at the other end of the unix socket */
-
-struct peer_job {
-    struct helper_job job;
-    struct admit *admit; /* NULL: the client is gone */
-    uid_t uid;
-    char *name; /* the answer; NULL: no such user */
-};
-
-static void run_peer(struct helper_job *j)
-{
-    struct peer_job *p = container_of(j, struct peer_job, job);
-    struct passwd entry, *found = NULL;
-    enum { ROOM = 16384 };
-    char *room = mem_array(char, ROOM);
-    if (getpwuid_r(p->uid, &entry, room, ROOM, &found) == 0 && found != NULL) {
-        p->name = mem_strdup(entry.pw_name);
-    }
-    mem_free(&room);
-}
-
-static enum err judge_peer(struct admit *a, const char *name, struct fault *why)
-{
-    const char *map = a->rule == NULL ? NULL : a->rule->map;
-    const struct ident *maps = a->hba == NULL ? NULL : hba_ident(a->hba);
-    const struct log_who who = who_of(a);
-    if (name != NULL && ident_allows(maps, map, name, a->who.user) && a->secret != NULL) {
-        return E_OK;
-    }
-    log_info(&who, "event=peer_refused system_user=%s map=%s known=%s",
-             name == NULL ? "(unknown)" : name, map == NULL ? "(none)" : map,
-             a->secret == NULL ? "no" : "yes");
-    return fault_state(why, E_AUTH, "28000", "Peer authentication failed for user \"%.60s\"",
-                       a->who.user);
-}
-
-static void peer_done(struct helper_job *j)
-{
-    struct peer_job *p = container_of(j, struct peer_job, job);
-    struct admit *a = p->admit;
-    if (a != NULL) {
-        struct fault why = {0};
-        a->peer = NULL;
-        tell(a, judge_peer(a, p->name, &why), &why);
-    }
-    mem_free(&p->name);
-    mem_free(&p);
-}
-
-static enum err start_peer(struct admit *a, struct fault *why)
-{
-    struct peer_job *p = mem_new(struct peer_job);
-    p->admit = a;
-    p->job =
-        (struct helper_job){.back = a->client->front->loop, .run = run_peer, .done = peer_done};
-    if (!socket_peer_uid(a->client->stream.fd, &p->uid)) {
-        mem_free(&p);
-        return judge_peer(a, NULL, why);
-    }
-    if (helper_ask(a->client->front->shared->helper, &p->job) != E_OK) {
-        mem_free(&p);
-        return fault_set(why, E_LIMIT, "too many logins wait for the system's user names");
-    }
-    a->peer = p;
-    a->step = ADMIT_HELPER;
-    return E_AGAIN;
 }
 
 /* ---- the exchange */
@@ -141,70 +49,17 @@ static enum err start_method(struct admit *a, struct fault *why)
     case HBA_PASSWORD: return start_verify(a, AUTH_PLAIN, why);
     case HBA_MD5: return start_verify(a, AUTH_MD5, why);
     case HBA_SCRAM: return start_verify(a, AUTH_SCRAM, why);
-    case HBA_PEER: return start_peer(a, why);
-    case HBA_REJECT:
-    case HBA_CERT:
+    case HBA_PEER: return admit_start_peer(a, why);
     case HBA_PAM:
-    case HBA_LDAP: break;
+    case HBA_LDAP: return admit_start_password(a);
+    case HBA_REJECT:
+    case HBA_CERT: break;
     }
     return fault_set(why, E_REFUSED, "authentication method %s is not supported",
                      hba_method_name(a->method));
 }
 
 /* ---- the secret: of auth_file, else of auth_query */
-
-/* Where auth_query is to be run for this login; false: nowhere, auth_file is all there is. */
-static bool find_place(const struct admit *a, struct lookup_place *ret)
-{
-    static const char *const modes[] = {"disable", "allow",     "prefer",
-                                        "require", "verify-ca", "verify-full"};
-    const struct config *cfg = a->who.config;
-    const struct options *o = &cfg->o;
-    const struct database_config *line = NULL, *at = NULL;
-    if (!a->who.console) {
-        line = config_database(cfg, a->who.database);
-        if (line == NULL) { line = config_database(cfg, "*"); }
-        if (line == NULL) { return false; }
-    }
-    const char *user = line != NULL && line->auth_user != NULL ? line->auth_user : o->auth_user;
-    const char *query = line != NULL && line->auth_query != NULL ? line->auth_query : o->auth_query;
-    const char *name =
-        line != NULL && line->auth_dbname != NULL ? line->auth_dbname : o->auth_dbname;
-    if (user[0] == '\0') { return false; }
-    at = line;
-    if (name[0] != '\0') {
-        at = config_database(cfg, name);
-        if (at == NULL) { at = config_database(cfg, "*"); }
-    } else {
-        name = a->who.database;
-    }
-    if (at == NULL) { return false; } /* the console has no database of its own */
-    const struct user_secret *secret = userlist_find(a->userlist, user);
-    const char *password = NULL;
-    if (at->user != NULL && strcmp(at->user, user) == 0 && at->password != NULL) {
-        password = at->password;
-    } else if (secret != NULL && secret->kind == SECRET_PLAIN) {
-        password = secret->text;
-    }
-    *ret = (struct lookup_place){
-        .name = name,
-        .dbname = at->dbname != NULL ? at->dbname : name,
-        .hosts = at->hosts,
-        .hosts_count = at->hosts_count,
-        .user = user,
-        .password = password,
-        .query = query,
-        .only_catalog = strcmp(query, config_default("auth_query")) == 0,
-        .sslmode = modes[o->server_tls_sslmode],
-        .sslrootcert = o->server_tls_ca_file[0] == '\0' ? NULL : o->server_tls_ca_file,
-        .sslcert = o->server_tls_cert_file[0] == '\0' ? NULL : o->server_tls_cert_file,
-        .sslkey = o->server_tls_key_file[0] == '\0' ? NULL : o->server_tls_key_file,
-        .connect_timeout_us = o->server_connect_timeout_us,
-        .ttl_us = o->auth_query_ttl_us,
-        .negative_ttl_us = o->auth_query_negative_ttl_us,
-    };
-    return true;
-}
 
 /* What the client is told of a failed auth_query: no details, those are in the log. */
 static enum err lookup_failed(enum err e, struct fault *why)
@@ -235,15 +90,16 @@ static void on_found(void *arg, enum err e, struct credential *found)
     struct fault why = {0};
     a->ticket = NULL;
     e = take_found(a, e, found, &why);
-    tell(a, e, &why);
+    admit_tell(a, e, &why);
 }
 
 static enum err find_secret(struct admit *a, struct fault *why)
 {
     struct lookup_place place;
     struct credential *found = NULL;
+    if (a->method == HBA_PAM || a->method == HBA_LDAP) { return start_method(a, why); }
     a->secret = userlist_find(a->userlist, a->who.user);
-    if (a->secret != NULL || !find_place(a, &place)) { return start_method(a, why); }
+    if (a->secret != NULL || !admit_place(a, &place)) { return start_method(a, why); }
     a->step = ADMIT_LOOKUP;
     struct front *f = a->client->front;
     enum err e = lookup_ask(f->shared->lookup, &place, a->who.user, f->loop, on_found, a,
@@ -258,7 +114,7 @@ static enum err find_secret(struct admit *a, struct fault *why)
 static void doubt_secret(struct admit *a)
 {
     struct lookup_place place;
-    if (a->credential != NULL && find_place(a, &place)) {
+    if (a->credential != NULL && admit_place(a, &place)) {
         lookup_forget(a->client->front->shared->lookup, &place, a->who.user);
     }
 }
@@ -291,7 +147,7 @@ static enum err find_rule(struct admit *a, struct fault *why)
                                 .address = a->who.peer,
                                 .replication = a->who.replication};
     a->rule = hba_find(a->hba, &who);
-    const struct log_who log = who_of(a);
+    const struct log_who log = admit_log(a);
     if (a->rule == NULL || a->rule->method == HBA_REJECT) {
         log_info(&log, "event=login_rejected hba_line=%d", a->rule == NULL ? 0 : a->rule->line);
         return no_rule(a, why);
@@ -308,7 +164,7 @@ static enum err check_any(struct admit *a, struct fault *why)
     const struct database_config *line = config_database(cfg, a->who.database);
     if (line == NULL) { line = config_database(cfg, "*"); }
     if (a->who.console || line == NULL || line->user != NULL) { return E_OK; }
-    const struct log_who log = who_of(a);
+    const struct log_who log = admit_log(a);
     log_error(&log, "auth_type=any requires forced user: give database %s a user=", line->name);
     return fault_state(why, E_CONFIG, "F0000", "bouncer config error");
 }
@@ -356,12 +212,13 @@ enum err admit_start(struct client *c, const struct admit_who *who,
 
 bool admit_listens(const struct admit *a)
 {
-    return a->step == ADMIT_VERIFY;
+    return a->step == ADMIT_VERIFY || a->step == ADMIT_PASSWORD;
 }
 
 enum err admit_answer(struct admit *a, struct bytes body, struct fault *why)
 {
     assert(admit_listens(a));
+    if (a->step == ADMIT_PASSWORD) { return admit_ask_outside(a, body, why); }
     enum err e = verify_answer(a->verify, body, &a->client->stream.out, why);
     if (e != E_AGAIN) { a->step = ADMIT_OVER; }
     if (e == E_AUTH) { doubt_secret(a); }
@@ -383,7 +240,7 @@ void admit_free(struct admit **pa)
     struct admit *a = *pa;
     *pa = NULL;
     if (a == NULL) { return; }
-    if (a->peer != NULL) { a->peer->admit = NULL; }
+    admit_leave_helper(a);
     lookup_leave(&a->ticket);
     verify_free(&a->verify);
     userlist_unref(&a->userlist);

@@ -164,4 +164,6 @@ bool client_cancel(struct shared *s, struct bytes key);
 /* ---- between login.c and client.c */
 void client_login_start(struct client *c, const struct address *peer);
 void client_login_drop(struct client *c);
+/* What it said so far, for the log; NULL: not yet. */
+void client_login_names(const struct client *c, const char **ret_database, const char **ret_user);
 void client_login_sweep(struct client *c); /* pgusher stops: enough was waited for it */

@@ -72,6 +72,12 @@ void client_login_drop(struct client *c)
     free_login(c);
 }
 
+void client_login_names(const struct client *c, const char **ret_database, const char **ret_user)
+{
+    *ret_database = c->login->database;
+    *ret_user = c->login->user;
+}
+
 /* 57P03, as PostgreSQL has it: libpq and others then try their next host. */
 static enum err refuse_late(struct fault *why)
 {

@@ -78,11 +78,12 @@ static enum err check_promises(const struct options *o, const struct place *plac
     case AUTH_HBA:
         if (o->auth_hba_file[0] != '\0') { break; }
         return fail_option(places, OPTION_auth_type, why, "hba needs auth_hba_file");
-    case AUTH_CERT:
+    case AUTH_PAM: break;
     case AUTH_LDAP:
-    case AUTH_PAM:
-        return fail_option(places, OPTION_auth_type, why,
-                           "this version has only any, trust, plain, md5, scram-sha-256 and hba");
+        if (o->auth_ldap_options[0] != '\0') { break; }
+        return fail_option(places, OPTION_auth_type, why, "ldap needs auth_ldap_options");
+    case AUTH_CERT:
+        return fail_option(places, OPTION_auth_type, why, "this version has no certificates yet");
     }
     if (o->cache_invalidation == INVALIDATE_NOTIFY ||
         o->cache_invalidation == INVALIDATE_REPLICATION) {

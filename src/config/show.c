@@ -37,6 +37,19 @@ static void hide_password(char *url)
     if (colon != NULL) { memset(colon + 1, '*', (size_t)(at - colon - 1)); }
 }
 
+/* Nor is that of the search in LDAP options, which may stand in "quotes". */
+static void hide_bind_password(char *options)
+{
+    static const char name[] = "ldapbindpasswd=";
+    char *at = strstr(options, name);
+    if (at == NULL) { return; }
+    bool quoted = false;
+    for (at += sizeof name - 1; *at != '\0' && (quoted || (*at != ' ' && *at != '\t')); at++) {
+        if (*at == '"') { quoted = !quoted; }
+        *at = '*';
+    }
+}
+
 bool config_row(const struct config *cfg, size_t i, struct config_row *ret)
 {
     static _Thread_local struct buf text;
@@ -45,6 +58,7 @@ bool config_row(const struct config *cfg, size_t i, struct config_row *ret)
     const struct option_row *row = sorted_row(i);
     option_show(&cfg->o, row, &text);
     if (row == &option_rows[OPTION_redis_url]) { hide_password(buf_text(&text)); }
+    if (row == &option_rows[OPTION_auth_ldap_options]) { hide_bind_password(buf_text(&text)); }
     *ret = (struct config_row){
         .name = row->name,
         .value = buf_text(&text),
@@ -76,7 +90,6 @@ void config_help(FILE *out)
 
 /* Read and kept, but nothing in this version looks at them. A row goes when its feature comes. */
 static const enum option_id waiting[] = {
-    OPTION_auth_ldap_options,
     OPTION_resolv_conf,
     OPTION_dns_max_ttl,
     OPTION_dns_nxdomain_ttl,

@@ -96,6 +96,16 @@ static enum err open_log(const struct control *c, const struct config *cfg, stru
     return E_OK;
 }
 
+static enum err check_ldap(const struct config *cfg, struct fault *why)
+{
+    struct arena memory = {0};
+    struct ldapopt options;
+    struct fault reason = {0};
+    enum err e = ldapopt_parse(cfg->o.auth_ldap_options, &memory, &options, &reason);
+    arena_done(&memory);
+    return e == E_OK ? E_OK : fault_set(why, e, "auth_ldap_options: %s", reason.text);
+}
+
 /* All of the new configuration takes effect, or none of it. */
 static enum err apply(struct control *c, struct config *cfg, struct fault *why)
 {
@@ -107,6 +117,7 @@ static enum err apply(struct control *c, struct config *cfg, struct fault *why)
     if (e == E_OK && cfg->o.auth_type == AUTH_HBA) {
         e = hba_load(cfg->o.auth_hba_file, cfg->o.auth_ident_file, &hba, why);
     }
+    if (e == E_OK && cfg->o.auth_type == AUTH_LDAP) { e = check_ldap(cfg, why); }
     if (e == E_OK) { e = secured_load(cfg, &c->secured, &secured, why); }
     if (e == E_OK) { e = open_log(c, cfg, why); }
     if (e != E_OK) {

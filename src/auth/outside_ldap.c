@@ -1,0 +1,118 @@
+/*
+ * A bind as the user is the check: under a DN made from its name, or under the one entry that a
+ * search for its name finds.
+ */
+#include <ldap.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include "auth/outside.h"
+#include "base/mem.h"
+
+static enum err failed(int rc, const char *step, struct fault *why)
+{
+    bool unable = rc == LDAP_SERVER_DOWN || rc == LDAP_TIMEOUT || rc == LDAP_CONNECT_ERROR ||
+                  rc == LDAP_UNAVAILABLE || rc == LDAP_BUSY || rc == LDAP_NO_MEMORY ||
+                  rc == LDAP_LOCAL_ERROR || rc == LDAP_TIMELIMIT_EXCEEDED;
+    return fault_set(why, unable ? E_LOST : E_AUTH, "LDAP %s: %s", step, ldap_err2string(rc));
+}
+
+static enum err connect_to(const struct ldapopt *o, LDAP **ret, struct fault *why)
+{
+    const struct timeval most = {.tv_sec = OUTSIDE_LDAP_S};
+    const int version = LDAP_VERSION3;
+    char *url = ldapopt_url(o);
+    LDAP *ld = NULL;
+    int rc = ldap_initialize(&ld, url);
+    mem_free(&url);
+    if (rc != LDAP_SUCCESS) {
+        (void)failed(rc, "initialize", why);
+        why->code = E_LOST;
+        return E_LOST;
+    }
+    (void)ldap_set_option(ld, LDAP_OPT_PROTOCOL_VERSION, &version);
+    (void)ldap_set_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &most);
+    (void)ldap_set_option(ld, LDAP_OPT_TIMEOUT, &most);
+    (void)ldap_set_option(ld, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
+    if (o->start_tls && (rc = ldap_start_tls_s(ld, NULL, NULL)) != LDAP_SUCCESS) {
+        (void)ldap_unbind_ext_s(ld, NULL, NULL);
+        (void)failed(rc, "StartTLS", why); /* whatever it is, no password goes that way */
+        why->code = E_LOST;
+        return E_LOST;
+    }
+    *ret = ld;
+    return E_OK;
+}
+
+static enum err bind_as(LDAP *ld, const char *dn, const char *password, const char *step,
+                        struct fault *why)
+{
+    char *own = mem_strdup(password == NULL ? "" : password);
+    struct berval secret = {.bv_len = strlen(own), .bv_val = own};
+    int rc = ldap_sasl_bind_s(ld, dn, LDAP_SASL_SIMPLE, &secret, NULL, NULL, NULL);
+    mem_wipe(own, secret.bv_len);
+    mem_free(&own);
+    return rc == LDAP_SUCCESS ? E_OK : failed(rc, step, why);
+}
+
+/* The DN of the one entry that fits the user. */
+static enum err search_dn(const struct ldapopt *o, const char *user, char **ret, struct fault *why)
+{
+    static const int scopes[] = {LDAP_SCOPE_BASE, LDAP_SCOPE_ONELEVEL, LDAP_SCOPE_SUBTREE};
+    char none[] = LDAP_NO_ATTRS, *attributes[] = {none, NULL};
+    struct timeval most = {.tv_sec = OUTSIDE_LDAP_S};
+    LDAP *ld = NULL;
+    LDAPMessage *found = NULL;
+    enum err e = connect_to(o, &ld, why);
+    if (e != E_OK) { return e; }
+    e = bind_as(ld, o->bind_dn == NULL ? "" : o->bind_dn, o->bind_password, "bind for the search",
+                why);
+    if (e == E_OK) {
+        char *filter = ldapopt_user_filter(o, user);
+        int rc = ldap_search_ext_s(ld, o->base_dn, scopes[o->scope], filter, attributes, 0, NULL,
+                                   NULL, &most, 2, &found);
+        mem_free(&filter);
+        if (rc != LDAP_SUCCESS && rc != LDAP_SIZELIMIT_EXCEEDED) { e = failed(rc, "search", why); }
+    } else if (e == E_AUTH) {
+        e = E_LOST; /* not the user's fault */
+        why->code = E_LOST;
+    }
+    int count = e == E_OK ? ldap_count_entries(ld, found) : 0;
+    if (e == E_OK && count != 1) {
+        e = fault_set(why, E_AUTH, "LDAP search: %s entry for the user",
+                      count == 0 ? "no" : "more than one");
+    }
+    if (e == E_OK) {
+        char *dn = ldap_get_dn(ld, ldap_first_entry(ld, found));
+        if (dn == NULL) {
+            e = fault_set(why, E_LOST, "LDAP search: the entry has no DN");
+        } else {
+            *ret = mem_strdup(dn);
+        }
+        ldap_memfree(dn);
+    }
+    (void)ldap_msgfree(found);
+    (void)ldap_unbind_ext_s(ld, NULL, NULL);
+    return e;
+}
+
+enum err outside_ldap(const struct ldapopt *o, const char *user, const char *password,
+                      struct fault *why)
+{
+    if (password[0] == '\0') { return fault_set(why, E_AUTH, "empty password"); }
+    char *dn = NULL;
+    LDAP *ld = NULL;
+    enum err e = E_OK;
+    if (o->base_dn != NULL) {
+        e = search_dn(o, user, &dn, why);
+    } else {
+        dn = ldapopt_user_dn(o, user);
+    }
+    if (e == E_OK) { e = connect_to(o, &ld, why); }
+    if (e == E_OK) {
+        e = bind_as(ld, dn, password, "bind", why);
+        (void)ldap_unbind_ext_s(ld, NULL, NULL);
+    }
+    mem_free(&dn);
+    return e;
+}
