@@ -134,7 +134,8 @@ static enum err no_rule(struct admit *a, struct fault *why)
     }
     return fault_state(why, E_AUTH, "28000",
                        "login rejected: %s for host \"%s\", user \"%.60s\", database \"%.60s\", %s",
-                       what, c->address, a->who.user, a->who.database, "no encryption");
+                       what, c->address, a->who.user, a->who.database,
+                       stream_tls(&c->stream) != NULL ? "SSL encryption" : "no encryption");
 }
 
 static enum err find_rule(struct admit *a, struct fault *why)
@@ -145,6 +146,7 @@ static enum err find_rule(struct admit *a, struct fault *why)
     const struct hba_who who = {.database = a->who.database,
                                 .user = a->who.user,
                                 .address = a->who.peer,
+                                .tls = stream_tls(&c->stream) != NULL,
                                 .replication = a->who.replication};
     a->rule = hba_find(a->hba, &who);
     const struct log_who log = admit_log(a);
