@@ -8,7 +8,7 @@
 
 uint64_t hmap_hash(struct bytes key)
 {
-    return siphash(siphash_process_key(), key);
+    return siphash_fast(siphash_process_key(), key);
 }
 
 struct hlink *hmap_find_hashed(const struct hmap *m, uint64_t hash, struct bytes key)
