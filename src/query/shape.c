@@ -49,6 +49,7 @@ enum { MARK_STRING = 1, MARK_INTEGER, MARK_NUMBER };
 
 struct scan {
     const uint8_t *at, *end;
+    const uint8_t *from; /* from here to `at` is kept as it is, and not copied yet */
     uint8_t *to;
     bool after_string; /* the last token was a string: another one would continue it */
 };
@@ -62,38 +63,57 @@ static inline enum class class_at(const struct scan *s, size_t ahead) {
     return classes[peek(s, ahead)];
 }
 
+/* The class at a position, C_ODD at the end: nothing goes on there. */
+static inline enum class class_from(const struct scan *s, const uint8_t *at) {
+    return at < s->end ? classes[*at] : C_ODD;
+}
+
 /* After a number or parameter: a word or another number here would be junk to the parser. */
 static bool joins_a_word(enum class c)
 {
     return c == C_LETTER || c == C_DIGIT || c == C_DOLLAR || c == C_ODD || c == C_DOT;
 }
 
-static void keep(struct scan *s, size_t len)
+static void flush(struct scan *s)
 {
-    memcpy(s->to, s->at, len);
+    size_t len = (size_t)(s->at - s->from);
+    if (len > 0) { memcpy(s->to, s->from, len); }
     s->to += len;
-    s->at += len;
+}
+
+/* Up to `end` the text is left out; the mark stands for it. */
+static void put_mark(struct scan *s, uint8_t mark, const uint8_t *end)
+{
+    flush(s);
+    *s->to++ = mark;
+    s->at = s->from = end;
+}
+
+/* A word whose arguments are facts, or decide on an error. */
+static bool is_declined(struct bytes word)
+{
+    switch (word.len) {
+    case 5: return (word.ptr[0] | 0x20) == 'f' && word_is(word, "float");
+    case 10: return (word.ptr[0] | 0x20) == 's' && word_is(word, "set_config");
+    case 15: return (word.ptr[0] | 0x20) == 'c' && word_is(word, "current_setting");
+    default: return false;
+    }
 }
 
 static bool scan_word(struct scan *s)
 {
-    static const char *const declined[] = {"set_config", "current_setting", "float"};
-    size_t len = 1;
-    while (true) {
-        enum class c = class_at(s, len);
-        if (c != C_LETTER && c != C_DIGIT && c != C_DOLLAR) { break; }
-        len++;
-    }
-    enum class next = class_at(s, len);
-    if (next == C_QUOTE || next == C_IDENT_QUOTE) { return false; }
+    static const bool goes_on[256] = {
+        ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true,
+        ['_'] = true,         ['$'] = true,
+    };
+    const uint8_t *at = s->at + 1;
+    while (at < s->end && goes_on[*at]) { at++; }
+    size_t len = (size_t)(at - s->at);
+    if (at < s->end && (*at == '\'' || *at == '"')) { return false; }
     /* U&'...' */
-    if (len == 1 && peek(s, 1) == '&') { return false; }
-    if (len == 5 || len == 10 || len == 15) {
-        for (size_t i = 0; i < sizeof declined / sizeof declined[0]; i++) {
-            if (word_is(bytes_of(s->at, len), declined[i])) { return false; }
-        }
-    }
-    keep(s, len);
+    if (len == 1 && at < s->end && *at == '&') { return false; }
+    if (is_declined(bytes_of(s->at, len))) { return false; }
+    s->at = at;
     return true;
 }
 
@@ -109,21 +129,18 @@ static bool fits_integer(const uint8_t *digits, size_t len)
 
 static bool scan_number(struct scan *s)
 {
-    size_t len = 1;
-    while (class_at(s, len) == C_DIGIT) { len++; }
-    uint8_t mark = fits_integer(s->at, len) ? MARK_INTEGER : MARK_NUMBER;
-    if (peek(s, len) == '.' && class_at(s, len + 1) == C_DIGIT) {
+    const uint8_t *at = s->at + 1;
+    while (class_from(s, at) == C_DIGIT) { at++; }
+    uint8_t mark = fits_integer(s->at, (size_t)(at - s->at)) ? MARK_INTEGER : MARK_NUMBER;
+    if (class_from(s, at) == C_DOT && class_from(s, at + 1) == C_DIGIT) {
         mark = MARK_NUMBER;
-        for (len += 2; class_at(s, len) == C_DIGIT;) { len++; }
+        for (at += 2; class_from(s, at) == C_DIGIT;) { at++; }
     }
-    /* C_ODD is also what peek() says at the end. */
-    bool ended = s->at + len == s->end;
-    enum class next = class_at(s, len);
-    if (!ended && (joins_a_word(next) || next == C_QUOTE || next == C_IDENT_QUOTE)) {
+    enum class next = class_from(s, at);
+    if (at < s->end && (joins_a_word(next) || next == C_QUOTE || next == C_IDENT_QUOTE)) {
         return false;
     }
-    *s->to++ = mark;
-    s->at += len;
+    put_mark(s, mark, at);
     return true;
 }
 
@@ -150,10 +167,9 @@ static bool scan_string(struct scan *s)
     size_t len = quoted_length(s, '\'');
     if (len == 0 || s->after_string) { return false; }
     if (word_moves_in_time(bytes_of(s->at + 1, len - 2))) {
-        keep(s, len);
-    } else {
-        *s->to++ = MARK_STRING;
         s->at += len;
+    } else {
+        put_mark(s, MARK_STRING, s->at + len);
     }
     s->after_string = true;
     return true;
@@ -165,7 +181,7 @@ static bool scan_quoted_word(struct scan *s)
     if (len == 0) { return false; }
     struct bytes word = bytes_of(s->at + 1, len - 2);
     if (word_is(word, "set_config") || word_is(word, "current_setting")) { return false; }
-    keep(s, len);
+    s->at += len;
     return true;
 }
 
@@ -176,14 +192,15 @@ static bool scan_param(struct scan *s)
     bool ended = s->at + len == s->end;
     if (len == 1 || (!ended && joins_a_word(class_at(s, len)))) { return false; }
     if (class_at(s, len) == C_QUOTE || class_at(s, len) == C_IDENT_QUOTE) { return false; }
-    keep(s, len);
+    s->at += len;
     return true;
 }
 
-static bool at_comment(const struct scan *s)
+static inline bool at_comment(const struct scan *s)
 {
-    uint8_t first = peek(s, 0), second = peek(s, 1);
-    return (first == '-' && second == '-') || (first == '/' && second == '*');
+    uint8_t first = *s->at;
+    if (first != '-' && first != '/') { return false; }
+    return peek(s, 1) == (first == '-' ? '-' : '*');
 }
 
 /* A backslash is a fact of its own (STMT_BACKSLASH), wherever it is. */
@@ -224,7 +241,7 @@ static bool skip_comment(struct scan *s)
 static bool skip_space(struct scan *s)
 {
     while (s->at < s->end) {
-        if (class_at(s, 0) == C_SPACE) {
+        if (classes[*s->at] == C_SPACE) {
             s->at++;
         } else if (!at_comment(s)) {
             return true;
@@ -247,19 +264,18 @@ static bool starts_plainly(const struct scan *s)
 }
 
 /* One token, whose first byte is not space. */
-static bool scan_token(struct scan *s)
+static inline bool scan_token(struct scan *s, enum class c)
 {
-    enum class c = class_at(s, 0);
     if (c == C_QUOTE) { return scan_string(s); }
     s->after_string = false;
     switch (c) {
     case C_LETTER: return scan_word(s);
     case C_DIGIT: return scan_number(s);
     case C_OPERATOR:
-    case C_SELF: keep(s, 1); return true;
+    case C_SELF: s->at++; return true;
     case C_DOT:
         if (class_at(s, 1) == C_DIGIT || peek(s, 1) == '.') { return false; }
-        keep(s, 1);
+        s->at++;
         return true;
     case C_IDENT_QUOTE: return scan_quoted_word(s);
     case C_DOLLAR: return scan_param(s);
@@ -271,6 +287,14 @@ static bool scan_token(struct scan *s)
     return false;
 }
 
+/* Is here one space, with a token behind it? It stays as it is. */
+static inline bool at_plain_space(const struct scan *s)
+{
+    if (*s->at != ' ' || s->at + 1 == s->end) { return false; }
+    enum class next = classes[s->at[1]];
+    return next != C_SPACE && next != C_OPERATOR && next != C_SEMICOLON;
+}
+
 bool shape_scan(struct bytes text, struct buf *out)
 {
     if (text.len == 0) { return false; }
@@ -278,19 +302,30 @@ bool shape_scan(struct bytes text, struct buf *out)
     struct scan s = {
         .at = text.ptr, .end = text.ptr + text.len, .to = buf_reserve(out, text.len + 1)};
     if (!skip_space(&s) || !starts_plainly(&s)) { return false; }
+    s.from = s.at;
     while (s.at < s.end) {
-        if (class_at(&s, 0) == C_SPACE || at_comment(&s)) {
-            if (!skip_space(&s)) { return false; }
-            if (s.at < s.end && *s.at != ';') { *s.to++ = ' '; }
+        enum class c = classes[*s.at];
+        if (c == C_SPACE && at_plain_space(&s)) {
+            s.at++;
             continue;
         }
-        if (*s.at == ';') {
+        if (c == C_SPACE || (c == C_OPERATOR && at_comment(&s))) {
+            flush(&s);
+            if (!skip_space(&s)) { return false; }
+            if (s.at < s.end && *s.at != ';') { *s.to++ = ' '; }
+            s.from = s.at;
+            continue;
+        }
+        if (c == C_SEMICOLON) {
+            flush(&s);
             s.at++;
             if (!skip_space(&s) || s.at < s.end) { return false; }
+            s.from = s.at;
             break;
         }
-        if (!scan_token(&s)) { return false; }
+        if (!scan_token(&s, c)) { return false; }
     }
+    flush(&s);
     out->end = (size_t)(s.to - out->data);
     return true;
 }
