@@ -28,25 +28,31 @@ static void add(uint64_t *to, const _Atomic uint64_t *counter)
     *to += atomic_load_explicit(counter, memory_order_relaxed);
 }
 
+static void add_worker(struct figures *f, const struct stats *s)
+{
+    add(&f->v[FIGURE_ASSIGNMENTS], &s->assignments);
+    add(&f->v[FIGURE_XACTS], &s->xacts);
+    add(&f->v[FIGURE_QUERIES], &s->queries);
+    add(&f->v[FIGURE_RECEIVED], &s->received);
+    add(&f->v[FIGURE_SENT], &s->sent);
+    add(&f->v[FIGURE_XACT_TIME], &s->xact_us);
+    add(&f->v[FIGURE_QUERY_TIME], &s->query_us);
+    add(&f->v[FIGURE_WAIT_TIME], &s->wait_us);
+    add(&f->v[FIGURE_CLIENT_PARSES], &s->client_parses);
+    add(&f->v[FIGURE_SERVER_PARSES], &s->server_parses);
+    add(&f->v[FIGURE_BINDS], &s->binds);
+    add(&f->v[FIGURE_LOGINS], &s->logins);
+}
+
 void page_read(struct page *p, struct registry *r, int64_t now_us)
 {
     struct account_roll roll = roll_accounts(r);
     *p = (struct page){.at_us = now_us};
     for (size_t i = 0; i < roll.count; i++) {
-        const struct stats *s = &roll.items[i]->stats;
         struct figures *f = row_of(p, roll.items[i]->database->name);
-        add(&f->v[FIGURE_ASSIGNMENTS], &s->assignments);
-        add(&f->v[FIGURE_XACTS], &s->xacts);
-        add(&f->v[FIGURE_QUERIES], &s->queries);
-        add(&f->v[FIGURE_RECEIVED], &s->received);
-        add(&f->v[FIGURE_SENT], &s->sent);
-        add(&f->v[FIGURE_XACT_TIME], &s->xact_us);
-        add(&f->v[FIGURE_QUERY_TIME], &s->query_us);
-        add(&f->v[FIGURE_WAIT_TIME], &s->wait_us);
-        add(&f->v[FIGURE_CLIENT_PARSES], &s->client_parses);
-        add(&f->v[FIGURE_SERVER_PARSES], &s->server_parses);
-        add(&f->v[FIGURE_BINDS], &s->binds);
-        add(&f->v[FIGURE_LOGINS], &s->logins);
+        for (unsigned w = 0; w < roll.items[i]->stats_count; w++) {
+            add_worker(f, &roll.items[i]->stats[w]);
+        }
     }
     mem_free(&roll.items);
 }

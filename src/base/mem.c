@@ -26,6 +26,13 @@ void *mem_zeroed_array(size_t count, size_t size)
     return must(calloc(count == 0 ? 1 : count, size));
 }
 
+void *mem_zeroed_lines(size_t size)
+{
+    enum { LINE = 64 };
+    size_t whole = (size + LINE - 1) / LINE * LINE;
+    return memset(must(aligned_alloc(LINE, whole)), 0, whole);
+}
+
 void *mem_grow(void *block, size_t count, size_t size)
 {
     return must(reallocarray(block, count == 0 ? 1 : count, size));

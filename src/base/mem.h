@@ -18,6 +18,8 @@
 
 void *mem_zeroed(size_t size);
 void *mem_zeroed_array(size_t count, size_t size);
+/* The same on cache lines of its own. */
+void *mem_zeroed_lines(size_t size);
 /* Grows a block that mem_* returned; aborts when there is no memory. New bytes are not zeroed. */
 void *mem_grow(void *block, size_t count, size_t size);
 /* Not zeroed; NULL when there is no memory. */

@@ -108,6 +108,12 @@ struct front {
 /* SUSPEND: shall clients and servers be put to rest, and at any price? */
 enum rest { REST_NONE, REST_WANTED, REST_FORCED };
 
+/* Where its worker counts what it does. */
+static inline struct stats *client_stats(const struct client *c)
+{
+    return &c->account->stats[c->front->loop->index];
+}
+
 /* What all workers share; client/shared.c. */
 struct shared {
     struct lock lock;
@@ -130,9 +136,9 @@ void shared_free(struct shared **s);
 void client_accept(struct front *f, int fd, const struct address *peer);
 /* Ends it now: closes the socket, calls ops->closed(). c->state tells it until the end of this turn
    of the loop, when c is freed. */
-void client_close(struct client *c, const char *reason);
+void client_close(struct client *c, const char *reason) COLD;
 /* The same after a FATAL with these words. */
-void client_fail(struct client *c, const struct fault *why);
+void client_fail(struct client *c, const struct fault *why) COLD;
 /*
  * To all of this front but the consoles: finish what you do and go. Who has just been served or is
  * logging in may have one more transaction, if it comes within FRONT_GRACE_US.

@@ -304,7 +304,7 @@ static void finish(struct client *c, struct bytes parameters)
     client_keep_key(c);
     if (c->console_user != NULL) { atomic_fetch_add(&c->front->consoles_count, 1); }
     if (c->account != NULL) {
-        stats_add(&c->account->stats.logins, 1);
+        stats_add(&client_stats(c)->logins, 1);
         if (c->account->mode == POOL_SESSION) { c->pins = PIN_SESSION; }
     }
     stream_flush(&c->stream);

@@ -55,6 +55,7 @@ static void free_account(struct account *a)
     lock_done(&a->profiles_lock);
     mem_free(&a->user);
     mem_free(&a->server_user);
+    mem_free(&a->stats);
     mem_free(&a);
 }
 
@@ -480,6 +481,8 @@ static struct account *make_account(struct registry *r, struct database *db, con
     vault_init(&a->vault);
     inherit_secret(r, a);
     lock_init(&a->profiles_lock, RANK_LEAF);
+    a->stats_count = r->loops_count;
+    a->stats = mem_zeroed_lines(r->loops_count * sizeof *a->stats);
     a->clients_cap = limits_cap(&r->clients, CAP_USER, user);
     set_user_caps(r, a);
     if (db->line->user != NULL && !dlist_empty(&db->accounts)) { /* all log in as one */

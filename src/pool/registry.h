@@ -72,7 +72,8 @@ struct account {
     struct identity *identity; /* NULL when no [settings] row applies */
     struct lock profiles_lock;
     struct hmap profiles;
-    struct stats stats;
+    struct stats *stats; /* one per worker */
+    unsigned stats_count;
     char key[];
 };
 

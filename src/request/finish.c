@@ -22,7 +22,7 @@ static void settle_settings(struct client *c, bool kept)
 static void end_transaction(struct request *r, bool committed)
 {
     struct client *c = r->client;
-    struct stats *st = &c->account->stats;
+    struct stats *st = client_stats(c);
     settle_settings(c, committed);
     savepoints_clear(c);
     stats_add(&st->xacts, 1);

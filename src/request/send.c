@@ -115,7 +115,7 @@ static void send_parse(struct request *r, struct bytes message, struct bytes bod
     struct server *s = r->server;
     struct parse_msg m;
     if (extended_read_parse(body, &m) != E_OK) { return; } /* read once already */
-    stats_add(&r->client->account->stats.client_parses, 1);
+    stats_add(&client_stats(r->client)->client_parses, 1);
     const struct prepared *p = same_as(s->unnamed, &m)
                                    ? prepared_ref(s->unnamed)
                                    : prepared_intern(m.text, m.types, m.types_count);
@@ -124,7 +124,7 @@ static void send_parse(struct request *r, struct bytes message, struct bytes bod
         if (m.name[0] == '\0') { s->unnamed = prepared_ref(p); }
         forward(s, message);
         expects_push_named(&s->expects, EXPECT_PARSE, p, m.name);
-        stats_add(&r->client->account->stats.server_parses, 1);
+        stats_add(&client_stats(r->client)->server_parses, 1);
     } else if (pending_statement(r, m.name) != NULL ||
                (server_has(s, p) && must_refuse(r, m.text))) {
         send_refused_parse(r, p, m.name);
@@ -133,7 +133,7 @@ static void send_parse(struct request *r, struct bytes message, struct bytes bod
         expects_push_fake(&s->expects, '1', p, m.name);
     } else {
         server_parse(s, p, m.name);
-        stats_add(&r->client->account->stats.server_parses, 1);
+        stats_add(&client_stats(r->client)->server_parses, 1);
     }
     prepared_unref(&p);
 }
@@ -182,7 +182,7 @@ static void send_bind(struct request *r, struct bytes body)
     server_name(r, m.statement, name);
     extended_put_bind(&r->server->stream.out, m.portal, name, m.rest);
     expects_push(&r->server->expects, EXPECT_BIND, OWNER_CLIENT, NULL);
-    stats_add(&r->client->account->stats.binds, 1);
+    stats_add(&client_stats(r->client)->binds, 1);
 }
 
 static void send_target(struct request *r, uint8_t type, struct bytes message, struct bytes body)
@@ -409,9 +409,9 @@ enum move step_send(struct request *r)
                                      (st == NULL || st->kind == STMT_COPY_FROM));
     relay_fakes(r);
     r->client->requested_wall_us = s->requested_wall_us = loop_wall(s->stream.loop);
-    stats_add(&r->client->account->stats.received, r->unit.size);
+    stats_add(&client_stats(r->client)->received, r->unit.size);
     if (r->unit.kind != UNIT_BATCH || r->unit.executes > 0) {
-        stats_add(&r->client->account->stats.queries, 1);
+        stats_add(&client_stats(r->client)->queries, 1);
     }
     return MOVE_DONE;
 }

@@ -30,7 +30,7 @@ void virtual_complete(struct request *r, const char *tag, uint8_t status)
     compose_complete(out, tag);
     compose_ready(out, status);
     c->status = status;
-    stats_add(&c->account->stats.queries, 1);
+    stats_add(&client_stats(c)->queries, 1);
 }
 
 static void drop_begin(struct client *c)

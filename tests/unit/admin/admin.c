@@ -283,7 +283,7 @@ TEST(pools_has_the_consoles_own_row)
 TEST(an_account_has_a_row_in_pools_stats_and_users)
 {
     struct account *a = registry_account(registry, registry_database(registry, "clinic"), "app");
-    stats_add(&a->stats.xacts, 5);
+    stats_add(&a->stats[0].xacts, 5);
     CHECK(has(ask("SHOW POOLS"), "\nclinic|app|0|0|0|0|0|0|0|0|0|0|0|0|0|session|~\npgbouncer|"));
     CHECK(has(ask("SHOW STATS_TOTALS"), "T13\nclinic|0|5|0|0|0|0|0|0|0|0|0|0\npgbouncer|0|"));
     CHECK(has(ask("SHOW STATS"), "T25\nclinic|0|5|"));
