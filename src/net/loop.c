@@ -30,7 +30,9 @@ static void open_deferred(struct loop *l)
 /* Before the wait: what timers deferred. */
 static void on_prepare(uv_prepare_t *prepare)
 {
-    open_deferred(prepare->data);
+    struct loop *l = prepare->data;
+    open_deferred(l);
+    l->woken = false;
 }
 
 /* After the events of this turn: what they deferred. */
@@ -41,7 +43,7 @@ static void on_check(uv_check_t *check)
 
 static void on_async(uv_async_t *async)
 {
-    loop_tick(async->data);
+    loop_woke(async->data);
     open_letters(async->data);
 }
 

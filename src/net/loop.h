@@ -31,6 +31,7 @@ struct loop {
     uint8_t *scratch;      /* LOOP_READ_BYTES; valid within one callback */
     unsigned index;        /* of its worker */
     int64_t now_us, wall_offset_us, wall_read_us;
+    bool woken;           /* an event of this turn came already */
     struct buf spare;     /* memory that one stream gave back and the next takes */
     struct loop_tls *tls; /* room for records, once a stream of this loop needs it; stream.c */
 };
@@ -42,7 +43,7 @@ void loop_stop(struct loop *l);
 /* Closes the loop's own handles, runs what is left, opens what is in the mailbox. */
 void loop_done(struct loop *l);
 /*
- * When the event at hand came, monotonic microseconds: read once per event, for deadlines and
+ * When this turn's events came, monotonic microseconds: read once per turn, for deadlines and
  * statistics. What must be later than something another thread or machine did reads clock_now_us()
  * itself.
  */
@@ -55,8 +56,15 @@ static inline int64_t loop_wall(const struct loop *l)
 {
     return l->now_us + l->wall_offset_us;
 }
-/* An event came: read the clock. */
+/* Reads the clock. */
 void loop_tick(struct loop *l);
+/* An event came: reads the clock if it is the first after a wait. */
+static inline void loop_woke(struct loop *l)
+{
+    if (l->woken) { return; }
+    l->woken = true;
+    loop_tick(l);
+}
 /* Own thread: open() runs before the loop waits again, in order, without a system call. */
 void loop_defer(struct loop *l, struct letter *letter);
 /* Any thread: open() runs later on the loop's thread, in the order of posting. */

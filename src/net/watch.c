@@ -17,7 +17,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct watch *w = container_of(poll, struct watch, poll);
     if (w->ready == NULL) { return; }
-    loop_tick(w->loop);
+    loop_woke(w->loop);
     if (status < 0) { /* libuv stopped it; what was read before the error may not be all */
         int wanted = w->events;
         w->events = 0;
