@@ -16,8 +16,9 @@ RUN apt-get update \
 WORKDIR /source
 COPY CMakeLists.txt ./
 COPY src src
-RUN cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DPGUSHER_TESTS=OFF \
-    && cmake --build build --target pgusher \
+COPY bench bench
+COPY scripts scripts
+RUN scripts/build-release build \
     && strip build/src/pgusher
 
 FROM debian:12-slim
