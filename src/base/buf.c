@@ -43,7 +43,7 @@ enum err buf_try_reserve(struct buf *b, size_t room)
     return E_OK;
 }
 
-uint8_t *buf_reserve(struct buf *b, size_t room)
+uint8_t *buf_make_room(struct buf *b, size_t room)
 {
     if (buf_try_reserve(b, room) != E_OK) { abort(); }
     return b->data + b->end;
@@ -59,35 +59,6 @@ void buf_consume(struct buf *b, size_t len)
 void buf_clear(struct buf *b)
 {
     b->start = b->end = 0;
-}
-
-void buf_put(struct buf *b, const void *bytes, size_t len)
-{
-    if (len == 0) { return; }
-    memcpy(buf_reserve(b, len), bytes, len);
-    b->end += len;
-}
-
-void buf_put_bytes(struct buf *b, struct bytes bytes)
-{
-    buf_put(b, bytes.ptr, bytes.len);
-}
-
-void buf_put_u8(struct buf *b, uint8_t v)
-{
-    buf_put(b, &v, 1);
-}
-
-void buf_put_u16(struct buf *b, uint16_t v)
-{
-    put_u16(buf_reserve(b, 2), v);
-    b->end += 2;
-}
-
-void buf_put_u32(struct buf *b, uint32_t v)
-{
-    put_u32(buf_reserve(b, 4), v);
-    b->end += 4;
 }
 
 void buf_put_str(struct buf *b, const char *text)

@@ -27,18 +27,48 @@ static inline struct bytes buf_view(const struct buf *b)
     return b->data == NULL ? (struct bytes){0} : bytes_of(b->data + b->start, b->end - b->start);
 }
 
-/* Room for at least `room` more bytes at data+end; aborts without memory. Returns that place. */
-uint8_t *buf_reserve(struct buf *b, size_t room);
-/* The same for a size that came from outside: E_NOMEM instead of an abort. */
+/* Room for at least `room` more bytes at data+end: E_NOMEM when there is no memory, for a size that
+ * came from outside. */
 MUST_USE enum err buf_try_reserve(struct buf *b, size_t room);
+/* The same without memory aborts. Returns the place. */
+uint8_t *buf_make_room(struct buf *b, size_t room);
+static inline uint8_t *buf_reserve(struct buf *b, size_t room)
+{
+    return b->cap - b->end >= room ? b->data + b->end : buf_make_room(b, room);
+}
 void buf_consume(struct buf *b, size_t len);
 void buf_clear(struct buf *b);
 
-void buf_put(struct buf *b, const void *bytes, size_t len);
-void buf_put_bytes(struct buf *b, struct bytes bytes);
-void buf_put_u8(struct buf *b, uint8_t v);
-void buf_put_u16(struct buf *b, uint16_t v);
-void buf_put_u32(struct buf *b, uint32_t v);
+static inline void buf_put(struct buf *b, const void *bytes, size_t len)
+{
+    if (len == 0) { return; }
+    memcpy(buf_reserve(b, len), bytes, len);
+    b->end += len;
+}
+
+static inline void buf_put_bytes(struct buf *b, struct bytes bytes)
+{
+    buf_put(b, bytes.ptr, bytes.len);
+}
+
+static inline void buf_put_u8(struct buf *b, uint8_t v)
+{
+    *buf_reserve(b, 1) = v;
+    b->end++;
+}
+
+static inline void buf_put_u16(struct buf *b, uint16_t v)
+{
+    put_u16(buf_reserve(b, 2), v);
+    b->end += 2;
+}
+
+static inline void buf_put_u32(struct buf *b, uint32_t v)
+{
+    put_u32(buf_reserve(b, 4), v);
+    b->end += 4;
+}
+
 /* The text and its closing zero. */
 void buf_put_str(struct buf *b, const char *text);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);

@@ -15,11 +15,11 @@ struct fault {
 
 /* Fills *why (may be NULL) and returns code, so that a failing path is one line. Text is cut to
  * fit. */
-enum err fault_set(struct fault *why, enum err code, const char *fmt, ...) PRINTF(3, 4);
+enum err fault_set(struct fault *why, enum err code, const char *fmt, ...) PRINTF(3, 4) COLD;
 
 /* The same with an exact SQLSTATE of five characters. */
 enum err fault_state(struct fault *why, enum err code, const char *sqlstate, const char *fmt, ...)
-    PRINTF(4, 5);
+    PRINTF(4, 5) COLD;
 
 /* Adds a hint to a fault that is already set. */
-void fault_hint(struct fault *why, const char *fmt, ...) PRINTF(2, 3);
+void fault_hint(struct fault *why, const char *fmt, ...) PRINTF(2, 3) COLD;

@@ -39,7 +39,8 @@ struct log_options {
 MUST_USE enum err log_open(const struct log_options *o);
 /* syslog's number of a facility: daemon, user, auth, authpriv, local0 ... local7. */
 MUST_USE enum err log_facility(const char *name, int *ret);
-void log_line(enum log_level level, const struct log_who *who, const char *fmt, ...) PRINTF(3, 4);
+void log_line(enum log_level level, const struct log_who *who, const char *fmt, ...)
+    PRINTF(3, 4) COLD;
 
 #define log_error(who, ...) log_line(LOG_LEVEL_ERROR, (who), __VA_ARGS__)
 #define log_warn(who, ...)  log_line(LOG_LEVEL_WARNING, (who), __VA_ARGS__)

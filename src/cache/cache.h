@@ -44,7 +44,7 @@ void cache_detach(struct cache_side **s);
 struct cache_key_parts {
     bool redis;           /* where this database's entries live */
     const char *database; /* the server's database and who we are there */
-    const char *node_id;  /* system identifier and timeline, or "" */
+    struct bytes node_id; /* system identifier, timeline and catalog, or empty */
     const char *role, *session_user;
     struct bytes settings; /* output and parse settings, search_path, keyed settings: the caller's
                               canonical bytes */

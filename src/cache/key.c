@@ -20,7 +20,7 @@ void cache_key(const struct cache_key_parts *parts, struct buf *out)
     buf_put_u8(out, parts->protocol);
     buf_put_u8(out, parts->described ? 1 : 0);
     put_field(out, bytes_str(parts->database));
-    put_field(out, bytes_str(parts->node_id));
+    put_field(out, parts->node_id);
     put_field(out, bytes_str(parts->role));
     put_field(out, bytes_str(parts->session_user));
     put_field(out, parts->settings);

@@ -20,8 +20,8 @@ struct ticket { /* one request for a server; embedded in who asks */
     struct loop *loop;
     void (*granted)(struct ticket *t); /* on t->loop: t->server, or NULL and why */
     struct server *server;
-    struct fault why;
     int64_t since_us;
+    struct fault why;
 };
 
 struct pool *pool_new(struct account *a, struct node *node, struct limits *limits,

@@ -8,24 +8,49 @@
 #include "pgwire/frame.h"
 #include "request/request.h"
 
-static void free_judgement(void *judgement)
+/* Of the memo's entry and of the requests that look at it: one worker's all. */
+struct shared_judgement {
+    struct judgement j;
+    unsigned refs;
+};
+
+static void drop_judgement(void *judgement)
 {
-    mem_free(&judgement);
+    struct shared_judgement *s = judgement;
+    if (--s->refs == 0) { mem_free(&s); }
+}
+
+static const struct judgement *judgement_ref(const struct judgement *j)
+{
+    container_of(j, struct shared_judgement, j)->refs++;
+    return j;
+}
+
+void facts_forget(struct facts *f)
+{
+    statement_unref(&f->only);
+    if (f->judged != NULL) {
+        drop_judgement(container_of(f->judged, struct shared_judgement, j));
+        f->judged = NULL;
+    }
+}
+
+static struct known *find_known(struct desk *d, const struct database *db)
+{
+    struct hlink *link = hmap_find(&d->known, bytes_of(&db->id, sizeof db->id));
+    if (link != NULL) { return container_of(link, struct known, link); }
+    enum { ENTRIES = 20000, BYTES = 16 << 20 };
+    struct known *k = mem_new(struct known);
+    k->id = db->id;
+    k->memo = memo_new(ENTRIES, BYTES, (size_t)db->config->o.max_inspect_bytes, drop_judgement);
+    hmap_insert(&d->known, &k->link, bytes_of(&k->id, sizeof k->id));
+    return k;
 }
 
 struct known *desk_known(struct desk *d, struct database *db)
 {
-    struct known *k;
-    struct hlink *link = hmap_find(&d->known, bytes_of(&db->id, sizeof db->id));
-    if (link != NULL) {
-        k = container_of(link, struct known, link);
-    } else {
-        enum { ENTRIES = 20000, BYTES = 16 << 20 };
-        k = mem_new(struct known);
-        k->id = db->id;
-        k->memo = memo_new(ENTRIES, BYTES, (size_t)db->config->o.max_inspect_bytes, free_judgement);
-        hmap_insert(&d->known, &k->link, bytes_of(&k->id, sizeof k->id));
-    }
+    struct known *k = d->latest;
+    if (k == NULL || k->id != db->id) { k = d->latest = find_known(d, db); }
     uint64_t turn = atomic_load_explicit(&db->catalog_turn, memory_order_acquire);
     if (!k->fresh || turn != k->turn) {
         catalog_unref(&k->catalog);
@@ -41,11 +66,15 @@ static const struct judgement *judge(const struct known *k, struct memo_entry *e
 {
     uint64_t version = k->catalog == NULL ? 0 : catalog_version(k->catalog);
     if (e->judgement == NULL || e->judgement_version != version) {
-        if (e->judgement == NULL) { e->judgement = mem_new(struct judgement); }
-        catalog_judge(k->catalog, e->statement, e->judgement);
+        struct shared_judgement *s = mem_new(struct shared_judgement);
+        s->refs = 1;
+        catalog_judge(k->catalog, e->statement, &s->j);
+        if (e->judgement != NULL) { drop_judgement(e->judgement); }
+        e->judgement = s;
         e->judgement_version = version;
     }
-    return e->judgement;
+    const struct shared_judgement *s = e->judgement;
+    return &s->j;
 }
 
 static void add_writes(struct facts *f, const struct judgement *j)
@@ -113,9 +142,9 @@ static enum err add_text(struct request *r, struct known *k, struct bytes text,
     f->count++;
     if (f->count == 1) {
         f->only = statement_ref(e->statement);
-        f->judged = *j;
+        f->judged = judgement_ref(j);
     } else {
-        statement_unref(&f->only);
+        facts_forget(f);
     }
     f->flags |= s->flags;
     f->pins |= s->pins | (taints ? PIN_UNKNOWN : 0);
@@ -242,7 +271,7 @@ enum move step_classify(struct request *r)
     struct known *k = desk_known(r->desk, r->client->account->database);
     struct fault why;
     enum err e = E_OK;
-    statement_unref(&f->only);
+    facts_forget(f);
     *f = (struct facts){.replica = true, .fusible = true};
     switch (r->unit.kind) {
     case UNIT_QUERY: e = add_text(r, k, r->unit.text, NULL, &why); break;
@@ -251,10 +280,7 @@ enum move step_classify(struct request *r)
     case UNIT_STREAM: e = add_long(r, k, &why); break;
     }
     if (e != E_OK) { return request_fail(r, &why); }
-    if (f->unknown) {
-        f->writes_all = true;
-        f->judged.reason = JUDGE_NOT_PARSED;
-    }
+    if (f->unknown) { f->writes_all = true; }
     if (f->unknown || r->unit.cut || f->count == 0) { f->replica = f->fusible = false; }
     bool block = f->ends || (f->only != NULL && f->only->kind == STMT_BEGIN);
     if (block && r->client->account->mode == POOL_STATEMENT) {

@@ -3,7 +3,6 @@
  * that the key does not hold, for a statement whose every dependency a rule names (CACHE.md §2,
  * §3e).
  */
-#include <stdio.h>
 #include <strings.h>
 
 #include "base/clock.h"
@@ -37,8 +36,8 @@ static bool is_eligible(const struct request *r)
 {
     const struct client *c = r->client;
     return c->account->database->cache != CACHE_OFF && c->status == 'I' && c->pins == 0 &&
-           r->server == NULL && !r->facts.nocache && r->facts.only != NULL &&
-           r->facts.judged.reason == JUDGE_CACHEABLE &&
+           r->server == NULL && !r->facts.nocache && r->facts.only != NULL && !r->facts.unknown &&
+           r->facts.judged->reason == JUDGE_CACHEABLE &&
            (r->unit.kind == UNIT_QUERY || (r->unit.kind == UNIT_BATCH && r->unit.plain)) &&
            (!r->unit.has_bind || !has_moment(&r->unit.bind)) &&
            !(r->unit.has_parse && r->unit.parse.name[0] != '\0' &&
@@ -60,7 +59,7 @@ static bool is_keyed(const struct judgement *j, const char *name)
 static void put_settings(struct buf *out, const struct request *r)
 {
     const struct client *c = r->client;
-    const struct judgement *j = &r->facts.judged;
+    const struct judgement *j = r->facts.judged;
     for (size_t i = 0; i < varset_count(r->want); i++) {
         const struct varset_item *item = varset_at(r->want, i);
         bool injected =
@@ -78,13 +77,14 @@ static void make_key(struct request *r, const struct known *k)
     const struct client *c = r->client;
     const struct account *a = c->account;
     const struct node *n = route_primary(a->database->topology);
-    char node_id[80];
-    (void)snprintf(node_id, sizeof node_id, "%llx:%x:%llx",
-                   n == NULL ? 0ULL : (unsigned long long)atomic_load(&n->system_id),
-                   n == NULL ? 0U : atomic_load(&n->timeline),
-                   k->catalog == NULL ? 0ULL : (unsigned long long)catalog_version(k->catalog));
-    struct buf settings = {0};
-    put_settings(&settings, r);
+    const uint64_t node_id[] = {
+        n == NULL ? 0 : atomic_load(&n->system_id),
+        n == NULL ? 0 : atomic_load(&n->timeline),
+        k->catalog == NULL ? 0 : catalog_version(k->catalog),
+    };
+    struct buf *settings = &r->desk->settings;
+    buf_clear(settings);
+    put_settings(settings, r);
     const struct unit *u = &r->unit;
     const struct prepared *p =
         u->kind == UNIT_BATCH && !u->has_parse ? pending_statement(r, u->bind.statement) : NULL;
@@ -92,10 +92,10 @@ static void make_key(struct request *r, const struct known *k)
         .redis = a->database->cache == CACHE_REDIS,
         .database =
             a->database->line->dbname != NULL ? a->database->line->dbname : a->database->name,
-        .node_id = node_id,
+        .node_id = bytes_of(node_id, sizeof node_id),
         .role = a->server_user,
         .session_user = a->server_user,
-        .settings = buf_view(&settings),
+        .settings = buf_view(settings),
         .protocol = u->kind == UNIT_QUERY ? 'Q' : 'E',
         .described = u->kind == UNIT_QUERY || u->described,
         .text = u->text,
@@ -105,7 +105,6 @@ static void make_key(struct request *r, const struct known *k)
     };
     buf_clear(&r->key);
     cache_key(&parts, &r->key);
-    buf_done(&settings);
 }
 
 static void answer(struct request *r, struct cache_entry *e)
@@ -124,7 +123,7 @@ static void answer(struct request *r, struct cache_entry *e)
     if (u->kind == UNIT_QUERY) { client_name_statement(c, "", NULL); }
     stream_put(&c->stream, cache_entry_bytes(e));
     compose_ready(out, 'I');
-    struct stats *st = &c->account->stats;
+    struct stats *st = client_stats(c);
     stats_add(&st->cache_hits, 1);
     stats_add(&st->queries, 1);
     stats_add(&st->xacts, 1);
@@ -176,10 +175,10 @@ enum move step_lookup(struct request *r)
     const struct cache_question q = {
         .key = buf_view(&r->key),
         .redis = c->account->database->cache == CACHE_REDIS,
-        .deps = r->facts.judged.deps,
-        .deps_count = r->facts.judged.deps_count,
+        .deps = r->facts.judged->deps,
+        .deps_count = r->facts.judged->deps_count,
         .database_id = c->account->database->cache_id,
-        .rule = r->facts.judged.rule,
+        .rule = r->facts.judged->rule,
     };
     r->cache.owner = r;
     r->cache.ready = on_ready;

@@ -19,8 +19,8 @@ struct relay {
     size_t from, at; /* in[from..at) is to go to the client */
     bool stop;       /* ReadyForQuery is held back until the cache knows */
     bool lost;
-    bool refused; /* lost by our own doing: asking again would end the same */
-    struct fault why;
+    bool refused;      /* lost by our own doing: asking again would end the same */
+    struct fault *why; /* of being lost */
 };
 
 static void pass(struct relay *y)
@@ -28,7 +28,7 @@ static void pass(struct relay *y)
     if (y->at > y->from) {
         struct client *c = y->r->client;
         stream_put(&c->stream, bytes_of(y->in.ptr + y->from, y->at - y->from));
-        stats_add(&c->account->stats.sent, y->at - y->from);
+        stats_add(&client_stats(c)->sent, y->at - y->from);
         y->r->answered = true;
         y->from = y->at;
     }
@@ -52,10 +52,15 @@ static void settle_names(struct relay *y, struct expect *e)
     expect_done(e);
 }
 
+static bool owes_fake(const struct server *s)
+{
+    const struct expect *x = expects_head(&s->expects);
+    return x != NULL && x->kind == EXPECT_FAKE;
+}
+
 static void put_fakes(struct relay *y)
 {
-    struct expect *x;
-    while ((x = expects_head(&y->s->expects)) != NULL && x->kind == EXPECT_FAKE) {
+    while (owes_fake(y->s)) {
         struct expect e = expects_pop(&y->s->expects);
         pass(y);
         compose_bare(&y->r->client->stream.out, e.fake);
@@ -97,9 +102,9 @@ static void fail_prelude(struct relay *y, struct bytes body)
     struct error_msg m;
     y->lost = y->refused = true;
     if (response_read_error(body, &m) != E_OK) { m = (struct error_msg){0}; }
-    (void)fault_state(&y->why, E_SERVER, m.sqlstate == NULL ? "08006" : m.sqlstate, "%s",
+    (void)fault_state(y->why, E_SERVER, m.sqlstate == NULL ? "08006" : m.sqlstate, "%s",
                       m.message == NULL ? "session settings were refused" : m.message);
-    fault_hint(&y->why, "pgusher could not give this session its settings.");
+    fault_hint(y->why, "pgusher could not give this session its settings.");
 }
 
 /* A read that met a standby's refusal or a server that is going away may be asked again. */
@@ -145,7 +150,7 @@ static bool take_error(struct relay *y, struct bytes body)
     if (response_read_error(body, &m) != E_OK) { m = (struct error_msg){0}; }
     if (x == NULL || may_ask_again(y, &m)) { /* nothing was asked: it says good-bye */
         y->lost = true;
-        (void)fault_state(&y->why, E_LOST, "08006", "server closed the connection: %s",
+        (void)fault_state(y->why, E_LOST, "08006", "server closed the connection: %s",
                           m.message == NULL ? "" : m.message);
         if (r->on_replica && m.sqlstate != NULL && strcmp(m.sqlstate, "25006") == 0) {
             route_node_demoted(y->s->target->node);
@@ -212,7 +217,7 @@ static bool take_ready(struct relay *y, struct bytes body, enum expect_owner own
     uint8_t status;
     if (response_read_ready(body, &status) != E_OK) {
         y->lost = true;
-        (void)fault_set(&y->why, E_PROTOCOL, "malformed ReadyForQuery");
+        (void)fault_set(y->why, E_PROTOCOL, "malformed ReadyForQuery");
         return false;
     }
     bool failed = s->failed, rolled_back = s->rolled_back, committed = s->committed;
@@ -235,12 +240,12 @@ static bool take_ready(struct relay *y, struct bytes body, enum expect_owner own
         r->resume = true;
         if (failed) {
             y->lost = y->refused = true;
-            (void)fault_set(&y->why, E_SERVER, "session settings were refused");
+            (void)fault_set(y->why, E_SERVER, "session settings were refused");
         }
         return told;
     }
     if (r->filling) { store_finish(r, !failed && !r->broken && status == 'I'); }
-    stats_add(&r->client->account->stats.query_us,
+    stats_add(&client_stats(r->client)->query_us,
               (uint64_t)(loop_now(s->stream.loop) - s->requested_us));
     finish_ready(r, status, failed, rolled_back, committed);
     if (r->retell && !failed && retell(y)) { return false; }
@@ -270,6 +275,17 @@ static bool is_last_word(struct bytes body)
            strncmp(m.sqlstate, "57P0", 4) == 0;
 }
 
+static bool is_backend_message(uint8_t type)
+{
+    static const bool known[256] = {
+        ['1'] = true, ['2'] = true, ['3'] = true, ['A'] = true, ['C'] = true, ['D'] = true,
+        ['E'] = true, ['G'] = true, ['H'] = true, ['I'] = true, ['N'] = true, ['S'] = true,
+        ['T'] = true, ['V'] = true, ['W'] = true, ['Z'] = true, ['c'] = true, ['d'] = true,
+        ['n'] = true, ['s'] = true, ['t'] = true,
+    };
+    return known[type];
+}
+
 /* A whole message. true: it goes to the client. */
 static bool take_message(struct relay *y, uint8_t type, struct bytes message)
 {
@@ -279,9 +295,9 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
     struct bytes body = bytes_skip(message, FRAME_HEADER);
     bool mine = x == NULL || x->owner == OWNER_CLIENT;
     const char *tag;
-    if (strchr("123ACDEGHINSTVWZcdnst", type) == NULL || type == '\0') {
+    if (!is_backend_message(type)) {
         y->lost = true;
-        (void)fault_set(&y->why, E_PROTOCOL, "unexpected message of type %u from the server", type);
+        (void)fault_set(y->why, E_PROTOCOL, "unexpected message of type %u from the server", type);
         return false;
     }
     switch (type) {
@@ -317,13 +333,13 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
     }
     if (x == NULL) {
         y->lost = true;
-        (void)fault_set(&y->why, E_PROTOCOL, "unexpected message of type %c from the server", type);
+        (void)fault_set(y->why, E_PROTOCOL, "unexpected message of type %c from the server", type);
         return false;
     }
     if (type == 'Z') {
         if (!expect_completed_by(x, 'Z')) {
             y->lost = true;
-            (void)fault_set(&y->why, E_PROTOCOL, "unexpected ReadyForQuery from the server");
+            (void)fault_set(y->why, E_PROTOCOL, "unexpected ReadyForQuery from the server");
             return false;
         }
         return take_ready(y, body, (enum expect_owner)x->owner);
@@ -382,7 +398,7 @@ static void run(struct relay *y)
         if (e == E_AGAIN) { return; }
         if (e != E_OK || (f.type != 'D' && f.type != 'd' && f.size > RELAY_WHOLE_MOST)) {
             y->lost = true;
-            (void)fault_set(&y->why, E_PROTOCOL, "the server sent a message of %u bytes", f.size);
+            (void)fault_set(y->why, E_PROTOCOL, "the server sent a message of %u bytes", f.size);
             return;
         }
         if (f.type == 'D' || f.type == 'd') {
@@ -427,19 +443,20 @@ static void lose(struct relay *y)
     enum { TRIES = 3 };
     if (buf_len(&r->again) > 0 && !r->answered && !y->refused && r->client->status == 'I' &&
         r->client->pins == 0 && r->tries++ < TRIES) {
-        bool demoted = strncmp(y->why.text, "server closed", 13) == 0;
-        pool_discard(&r->server, demoted ? y->why.text : "server conn crashed?");
+        bool demoted = strncmp(y->why->text, "server closed", 13) == 0;
+        pool_discard(&r->server, demoted ? y->why->text : "server conn crashed?");
         ask_again(r);
         request_resume(r->client);
         return;
     }
     struct client *c = r->client;
-    finish_lost(r, &y->why); /* r is gone if it closed the client */
+    finish_lost(r, y->why); /* r is gone if it closed the client */
     if (c->state != CLIENT_CLOSED) { request_resume(c); }
 }
 
 void relay_fakes(struct request *r)
 {
+    if (!owes_fake(r->server)) { return; }
     struct relay y = {.r = r, .s = r->server};
     put_fakes(&y);
 }
@@ -455,7 +472,8 @@ void relay_event(struct server *s, int events)
         }
     }
     if ((events & UV_READABLE) == 0 || r->bumping) { return; }
-    struct relay y = {.r = r, .s = s};
+    struct fault why;
+    struct relay y = {.r = r, .s = s, .why = &why};
     enum err e = E_OK;
     if (r->bumped) { /* what was held back */
         y.in = buf_view(&s->stream.in);
@@ -465,7 +483,7 @@ void relay_event(struct server *s, int events)
     if (e == E_AGAIN) { return; }
     if (e != E_OK) {
         y.lost = true;
-        (void)fault_state(&y.why, E_LOST, "08006", "server closed the connection unexpectedly");
+        (void)fault_state(y.why, E_LOST, "08006", "server closed the connection unexpectedly");
     } else {
         run(&y);
         if (!y.lost || y.stop) { pass(&y); }

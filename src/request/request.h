@@ -65,19 +65,19 @@ struct unit {
 
 /* What is known of all statements of a unit together. */
 struct facts {
-    unsigned count;          /* statements looked at */
-    struct statement *only;  /* of a single statement: one reference */
-    struct judgement judged; /* of the single one */
-    uint32_t flags;          /* enum stmt_flag, of any */
-    uint32_t pins;           /* enum stmt_pin, of any */
-    bool replica;            /* all provably read */
-    bool unknown;            /* something could not be looked into */
-    bool fusible;            /* all may follow unsynced messages */
-    bool sets;               /* one is SET or RESET */
-    bool discards;           /* one drops all prepared statements */
-    bool nocache;            /* a hint says so */
-    bool ends;               /* one of them ends a transaction or a part of it */
-    bool may_taint;          /* calls what no catalog tells about: it may change the session */
+    unsigned count;                 /* statements looked at */
+    struct statement *only;         /* of a single statement: one reference */
+    const struct judgement *judged; /* of the single one: one reference */
+    uint32_t flags;                 /* enum stmt_flag, of any */
+    uint32_t pins;                  /* enum stmt_pin, of any */
+    bool replica;                   /* all provably read */
+    bool unknown;                   /* something could not be looked into */
+    bool fusible;                   /* all may follow unsynced messages */
+    bool sets;                      /* one is SET or RESET */
+    bool discards;                  /* one drops all prepared statements */
+    bool nocache;                   /* a hint says so */
+    bool ends;                      /* one of them ends a transaction or a part of it */
+    bool may_taint; /* calls what no catalog tells about: it may change the session */
     bool writes_all;
     unsigned writes_count;
     uint32_t writes[JUDGE_DEPS];
@@ -88,9 +88,6 @@ struct request {
     struct desk *desk;
     enum step step;
     bool waiting;
-    struct unit unit;
-    struct facts facts;
-    struct ticket ticket;
     struct server *server;
     struct timer timer;
     int64_t arrived_us; /* the unit */
@@ -117,7 +114,6 @@ struct request {
     bool partly;          /* what is under way may have committed some when it fails */
     bool dates;           /* DateStyle is being set, perhaps by a part of it */
     bool undoable;        /* an error of what is under way undoes all of it */
-    struct buf again;     /* a read that may be asked elsewhere if nothing was answered */
 
     /* ---- the transaction in progress */
     bool writes_all;
@@ -126,13 +122,21 @@ struct request {
     uint32_t pins;
 
     /* ---- the cache */
-    struct buf key;
     struct cache_ticket cache;
     bool filling, broken;
     struct buf capture;
     unsigned rows;
     struct cache_bump bump;
     bool bumping, bumped;
+
+    struct request *next; /* spare: the next one */
+    /* From here on a spare one keeps its memory, cleared, and what is filled in before it is read:
+       the ticket's `why`, the unit, the facts. */
+    struct buf again; /* a read that may be asked elsewhere if nothing was answered */
+    struct buf key;   /* of the cache */
+    struct ticket ticket;
+    struct unit unit;
+    struct facts facts;
 };
 
 struct known { /* what this worker knows of one database */
@@ -148,7 +152,10 @@ struct desk { /* request/'s own of one worker */
     struct front *front;
     struct cache_side *cache;
     struct hmap known;
-    struct request *spare; /* zeroed: the next one's memory */
+    struct known *latest;
+    struct request *spares; /* the memory of those that come next */
+    unsigned spares_count;
+    struct buf settings; /* of the key that is being made */
 };
 
 struct desk *desk_new(struct front *f, struct cache *cache);
@@ -166,7 +173,7 @@ void request_unwait(struct request *r);
  * query_wait_notify. */
 void request_wait_for_server(struct request *r, int64_t now_us);
 /* The unit fails with this error; the session goes on. */
-enum move request_fail(struct request *r, const struct fault *why);
+enum move request_fail(struct request *r, const struct fault *why) COLD;
 /* Both sides' gathered writes go out. */
 void request_flush(struct request *r);
 void request_free(struct request *r);
@@ -176,6 +183,7 @@ MUST_USE enum err unit_read(struct bytes in, struct unit *ret, struct fault *why
 /* The statement that a unit executes, found again after its bytes moved. */
 struct bytes unit_text(const struct request *r);
 enum move step_classify(struct request *r);
+void facts_forget(struct facts *f); /* gives back what it holds */
 enum move step_lookup(struct request *r);
 enum move step_route(struct request *r);
 enum move step_checkout(struct request *r);
@@ -212,7 +220,7 @@ void request_check_limits(struct front *f);
 /* ReadyForQuery came: what the transaction changed takes effect, the server goes back if it can. */
 void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_back, bool committed);
 /* The server is gone, or was given up. */
-void finish_lost(struct request *r, const struct fault *why);
+void finish_lost(struct request *r, const struct fault *why) COLD;
 void finish_release(struct request *r);
 /* The client leaves. */
 void finish_abandon(struct client *c);

@@ -4,6 +4,7 @@
  * once.
  */
 #include <assert.h>
+#include <stddef.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -112,9 +113,14 @@ void request_unwait(struct request *r)
 static struct request *request_new(struct client *c)
 {
     struct desk *d = c->front->desk;
-    struct request *r = d->spare;
-    d->spare = NULL;
-    if (r == NULL) { r = mem_new(struct request); }
+    struct request *r = d->spares;
+    if (r != NULL) {
+        d->spares = r->next;
+        d->spares_count--;
+        r->next = NULL;
+    } else {
+        r = mem_new(struct request);
+    }
     r->client = c;
     r->desk = d;
     r->timer.due = on_deadline;
@@ -125,18 +131,26 @@ static struct request *request_new(struct client *c)
 void request_free(struct request *r)
 {
     timer_clear(&r->desk->front->loop->timers, &r->timer);
-    statement_unref(&r->facts.only);
+    facts_forget(&r->facts);
     varset_unref(&r->want);
-    buf_done(&r->again);
-    buf_done(&r->key);
     buf_done(&r->capture);
     struct desk *d = r->desk;
-    if (d->spare == NULL) {
-        *r = (struct request){0};
-        d->spare = r;
-    } else {
+    enum { SPARES_MOST = 64, BUFFER_MOST = 4096 };
+    bool large = r->again.cap > BUFFER_MOST || r->key.cap > BUFFER_MOST;
+    if (d->spares_count == SPARES_MOST || large) {
+        buf_done(&r->again);
+        buf_done(&r->key);
         mem_free(&r);
+        return;
     }
+    memset(r, 0, offsetof(struct request, again));
+    buf_clear(&r->again);
+    buf_clear(&r->key);
+    memset(&r->ticket, 0, offsetof(struct ticket, why));
+    r->ticket.why.code = E_OK;
+    r->next = d->spares;
+    d->spares = r;
+    d->spares_count++;
 }
 
 struct desk *desk_new(struct front *f, struct cache *cache)
@@ -159,7 +173,14 @@ void desk_free(struct desk **pd)
         mem_free(&k);
     }
     hmap_done(&d->known);
-    mem_free(&d->spare);
+    while (d->spares != NULL) {
+        struct request *r = d->spares;
+        d->spares = r->next;
+        buf_done(&r->again);
+        buf_done(&r->key);
+        mem_free(&r);
+    }
+    buf_done(&d->settings);
     cache_detach(&d->cache);
     mem_free(&d);
 }

@@ -19,9 +19,9 @@ static struct node *choose_replica(const struct request *r)
        primary. */
     if (r->filling && db->cache == CACHE_REDIS) { return NULL; }
     if (db->consistency == READ_CLUSTER || r->filling) {
-        const struct judgement *j = &r->facts.judged;
-        int64_t last_us =
-            recency_last(db->recency, j->deps, r->facts.only != NULL ? j->deps_count : 0);
+        const struct judgement *j = r->facts.judged;
+        int64_t last_us = j == NULL ? recency_last(db->recency, NULL, 0)
+                                    : recency_last(db->recency, j->deps, j->deps_count);
         if (last_us > since_us) { since_us = last_us; }
     }
     return route_replica(db->topology, since_us, db->max_lag_us, clock_now_us());
@@ -100,7 +100,7 @@ static void on_granted(struct ticket *t)
 
 static void attach(struct request *r)
 {
-    struct stats *st = &r->client->account->stats;
+    struct stats *st = client_stats(r->client);
     r->server = r->ticket.server;
     r->ticket.server = NULL;
     r->nodes_tried = 0;

@@ -25,7 +25,7 @@ void store_finish(struct request *r, bool complete)
     if (!r->filling) { return; }
     r->filling = false;
     const struct config *cfg = r->client->account->database->config;
-    int rule = r->facts.judged.rule;
+    int rule = r->facts.judged->rule; /* filling: it has one */
     bool wanted = rule >= 0 && (size_t)rule < cfg->rules_count &&
                   (r->rows > 0 || cfg->rules[rule].empty_results);
     if (r->cache.state == NULL) { return; } /* too big: dropped already */
@@ -50,8 +50,8 @@ enum err store_bump(struct request *r)
 {
     struct client *c = r->client;
     struct database *db = c->account->database;
-    int64_t now_us = clock_now_us();
     if (!r->writes_all && r->writes_count == 0) { return E_OK; }
+    int64_t now_us = clock_now_us();
     c->wrote_us = now_us;
     recency_note(db->recency, r->writes_all, r->writes, r->writes_count, now_us);
     if (db->cache == CACHE_OFF || r->bumped) { return E_OK; }

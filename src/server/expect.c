@@ -65,11 +65,6 @@ void expect_done(struct expect *e)
     e->name = NULL;
 }
 
-struct expect *expects_head(const struct expects *x)
-{
-    return x->count == 0 ? NULL : at(x, 0);
-}
-
 struct expect *expects_at(const struct expects *x, uint32_t i)
 {
     return i < x->count ? at(x, i) : NULL;

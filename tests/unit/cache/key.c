@@ -5,7 +5,6 @@
 
 static const struct cache_key_parts plain = {
     .database = "a",
-    .node_id = "",
     .role = "bc",
     .session_user = "bc",
     .settings = {(const uint8_t *)"x", 1},
@@ -70,7 +69,7 @@ TEST(every_field_counts)
     CHECK(!equal(&plain, &b))
     DIFFERS(b.redis = true);
     DIFFERS(b.database = "A");
-    DIFFERS(b.node_id = "7:1");
+    DIFFERS(b.node_id = bytes_str("7:1"));
     DIFFERS(b.role = "other");
     DIFFERS(b.session_user = "other");
     DIFFERS(b.settings = BYTES("y"));
