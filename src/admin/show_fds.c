@@ -1,8 +1,9 @@
 /*
  * SHOW FDS: every socket, with the descriptor itself attached to its row (SCM_RIGHTS) where the
  * console came over a unix socket from a process of our own user, and nobody else's: who has them
- * has the connections. Passwords and keys are not told. The descriptors are duplicated on the loop
- * that owns them, so that they stay what they are until they are sent.
+ * has the connections. Passwords and keys are not told. Connections with TLS are left out, as in
+ * PgBouncer: the state that goes with such a descriptor cannot go along. The descriptors are
+ * duplicated on the loop that owns them, so that they stay what they are until they are sent.
  */
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -71,10 +72,16 @@ static void put_row(struct gathering *g, int fd, const struct told *told)
                                              .end = buf_len(&g->rows)};
 }
 
+static bool has_tls(const struct stream *s)
+{
+    return s->secure != NULL;
+}
+
 static void put_client(struct gathering *g, const struct client *c)
 {
     if (c->console_user != NULL || c->state == CLIENT_CLOSED) { return; }
     const struct server *s = c->request == NULL ? NULL : c->request->server;
+    if (has_tls(&c->stream) || (s != NULL && has_tls(&s->stream))) { return; }
     const struct told told = {
         .task = "client",
         .user = c->account == NULL ? NULL : c->account->user,
@@ -96,6 +103,7 @@ static void put_server(struct gathering *g, const struct account *a, const struc
     if (s->stream.fd < 0) { return; } /* its name is being looked up */
     const struct client *c =
         s->event == relay_event && s->holder != NULL ? ((struct request *)s->holder)->client : NULL;
+    if (has_tls(&s->stream) || (c != NULL && has_tls(&c->stream))) { return; }
     const struct told told = {
         .task = "server",
         .user = a->user,

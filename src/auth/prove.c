@@ -44,6 +44,11 @@ struct prove *prove_new(const char *user, const char *password, const struct use
     return p;
 }
 
+void prove_bind(struct prove *p, const struct scram_channel *channel)
+{
+    p->scram.channel = *channel;
+}
+
 void prove_by(struct prove *p, struct credential *c)
 {
     p->credential = c;
@@ -110,18 +115,19 @@ static enum err answer_md5(struct prove *p, struct bytes salt, struct buf *out, 
     return e;
 }
 
-/* Is SCRAM-SHA-256 among the mechanisms? The list was checked to be closed by an empty name. */
-static bool offers_scram(struct bytes mechanisms)
+/* Is it among the mechanisms? The list was checked to be closed by an empty name. */
+static bool offers(struct bytes mechanisms, const char *wanted)
 {
     const char *name = (const char *)mechanisms.ptr;
-    while (name[0] != '\0' && strcmp(name, SCRAM_MECHANISM) != 0) { name += strlen(name) + 1; }
+    while (name[0] != '\0' && strcmp(name, wanted) != 0) { name += strlen(name) + 1; }
     return name[0] != '\0';
 }
 
 static enum err answer_sasl(struct prove *p, struct bytes mechanisms, struct buf *out,
                             struct fault *why)
 {
-    if (!offers_scram(mechanisms)) {
+    p->scram.plus = p->scram.channel.len > 0 && offers(mechanisms, SCRAM_MECHANISM_PLUS);
+    if (!p->scram.plus && !offers(mechanisms, SCRAM_MECHANISM)) {
         return fault_set(why, E_REFUSED,
                          "server offers no SASL mechanism that is supported (SCRAM-SHA-256)");
     }
@@ -143,7 +149,8 @@ static enum err answer_sasl(struct prove *p, struct bytes mechanisms, struct buf
     }
     struct buf first = {0};
     scram_client_first(&p->scram, &first);
-    compose_sasl_initial(out, SCRAM_MECHANISM, buf_view(&first));
+    compose_sasl_initial(out, p->scram.plus ? SCRAM_MECHANISM_PLUS : SCRAM_MECHANISM,
+                         buf_view(&first));
     buf_done(&first);
     p->step = STEP_SASL_FIRST;
     return E_AGAIN;

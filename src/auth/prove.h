@@ -21,6 +21,8 @@ struct prove; /* one login in progress */
 struct prove *prove_new(const char *user, const char *password, const struct user_secret *secret);
 /* c lives as long as p, and its secret is used if no password was given. Takes the reference. */
 void prove_by(struct prove *p, struct credential *c);
+/* The login goes by TLS: with SCRAM-SHA-256-PLUS where the server offers it. */
+void prove_bind(struct prove *p, const struct scram_channel *channel);
 /*
  * body of an 'R' message; the answer is appended to out.
  * E_OK: AuthenticationOk. E_AGAIN: answered, wait. E_AUTH: no secret that fits the request (which

@@ -102,6 +102,24 @@ void scram_sign(const uint8_t key[SCRAM_KEY], struct bytes client_first_bare,
     buf_done(&text);
 }
 
+void scram_put_header(struct buf *out, uint8_t flag)
+{
+    if (flag == 'p') {
+        buf_printf(out, "p=tls-server-end-point,,");
+    } else {
+        buf_printf(out, "%c,,", flag);
+    }
+}
+
+void scram_put_binding(struct buf *out, uint8_t flag, const struct scram_channel *channel)
+{
+    struct buf bytes = {0};
+    scram_put_header(&bytes, flag);
+    if (flag == 'p') { buf_put(&bytes, channel->data, channel->len); }
+    base64_put(out, buf_view(&bytes));
+    buf_done(&bytes);
+}
+
 char *scram_nonce(void)
 {
     uint8_t raw[NONCE_BYTES];

@@ -20,8 +20,16 @@ enum {
     SCRAM_ITERATIONS = 4096,
     SCRAM_ITERATIONS_MOST = 1000000, /* what a server may ask of our thread: under half a second */
     SCRAM_MESSAGE_MAX = 1024,        /* PostgreSQL's PG_MAX_SASL_MESSAGE_LENGTH */
+    SCRAM_CHANNEL_MOST = 64,
 };
-#define SCRAM_MECHANISM "SCRAM-SHA-256"
+#define SCRAM_MECHANISM      "SCRAM-SHA-256"
+#define SCRAM_MECHANISM_PLUS "SCRAM-SHA-256-PLUS"
+
+/* tls-server-end-point (RFC 5929) of the TLS that this is said in; len 0: there is none. */
+struct scram_channel {
+    uint8_t data[SCRAM_CHANNEL_MOST];
+    size_t len;
+};
 
 struct scram_secret { /* SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey> */
     uint32_t iterations;
@@ -50,18 +58,24 @@ bool scram_secret_fits(const struct scram_secret *s, struct bytes password,
                        uint8_t ret_client_key[SCRAM_KEY]);
 
 /* ---- we are the server: client-first, server-first, client-final, server-final */
-struct scram_server { /* starts zeroed but for secret and mock */
+struct scram_server { /* starts zeroed but for secret, mock, channel and plus */
     struct scram_secret secret;
-    bool mock; /* answer as always, then fail */
+    bool mock;                    /* answer as always, then fail */
+    struct scram_channel channel; /* if there is one, -PLUS was offered */
+    bool plus;                    /* ... and chosen */
     struct buf client_first_bare, server_first;
     char *nonce;                   /* the client's and ours */
-    uint8_t binding_flag;          /* 'n' or 'y', of client-first */
+    uint8_t binding_flag;          /* 'n', 'y' or 'p', of client-first */
     uint8_t client_key[SCRAM_KEY]; /* known after a successful proof: SCRAM pass-through */
 };
-/* Errors: E_PROTOCOL; a channel-binding flag 'p' is refused. out: the server's first message. */
+/*
+ * Errors: E_PROTOCOL; E_AUTH: the client believes that there is no -PLUS here, though it was
+ * offered. out: the server's first message.
+ */
 MUST_USE enum err scram_server_first(struct scram_server *s, struct bytes client_first,
                                      struct buf *out, struct fault *why);
-/* Errors: E_PROTOCOL; E_AUTH when the proof does not fit. out: the server's final message. */
+/* Errors: E_PROTOCOL; E_AUTH when the proof or the channel does not fit. out: the server's final
+ * message. */
 MUST_USE enum err scram_server_final(struct scram_server *s, struct bytes client_final,
                                      struct buf *out, struct fault *why);
 void scram_server_done(struct scram_server *s); /* wipes */
@@ -70,6 +84,8 @@ void scram_server_done(struct scram_server *s); /* wipes */
 struct scram_client {     /* starts zeroed but for password or keys, which are borrowed */
     const char *password; /* either a password ... */
     const uint8_t *client_key, *server_key; /* ... or keys of SCRAM_KEY bytes: pass-through */
+    struct scram_channel channel;           /* likewise given */
+    bool plus;                              /* the server offers -PLUS: its channel is proven */
     struct buf first_bare;
     char *nonce;
     uint8_t server_signature[SCRAM_KEY];

@@ -6,6 +6,13 @@
 #include "auth/crypto.h"
 #include "base/mem.h"
 
+/* 'y' says that we could, but were not offered it: a server that did offer it then knows. */
+static uint8_t flag_of(const struct scram_client *c)
+{
+    if (c->channel.len == 0) { return 'n'; }
+    return c->plus ? 'p' : 'y';
+}
+
 void scram_client_first_with(struct scram_client *c, const char *user, const char *nonce,
                              struct buf *out)
 {
@@ -13,7 +20,7 @@ void scram_client_first_with(struct scram_client *c, const char *user, const cha
     c->nonce = mem_strdup(nonce);
     buf_clear(&c->first_bare);
     buf_printf(&c->first_bare, "n=%s,r=%s", user, nonce);
-    buf_put(out, "n,,", 3);
+    scram_put_header(out, flag_of(c));
     buf_put_bytes(out, buf_view(&c->first_bare));
 }
 
@@ -82,7 +89,9 @@ enum err scram_client_final(struct scram_client *c, struct bytes server_first, s
 
     struct buf final = {0};
     uint8_t stored_key[SCRAM_KEY], proof[SCRAM_KEY];
-    buf_printf(&final, "c=biws,r=%.*s", (int)ch.nonce.len, (const char *)ch.nonce.ptr);
+    buf_put(&final, "c=", 2);
+    scram_put_binding(&final, flag_of(c), &c->channel);
+    buf_printf(&final, ",r=%.*s", (int)ch.nonce.len, (const char *)ch.nonce.ptr);
     struct bytes first = buf_view(&c->first_bare);
     scram_stored_key(client_key, stored_key);
     scram_sign(stored_key, first, server_first, buf_view(&final), proof);

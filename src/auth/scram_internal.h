@@ -11,6 +11,9 @@ void scram_stored_key(const uint8_t client_key[SCRAM_KEY], uint8_t ret[SCRAM_KEY
 /* HMAC of "client-first-bare,server-first,client-final-without-proof". */
 void scram_sign(const uint8_t key[SCRAM_KEY], struct bytes client_first_bare,
                 struct bytes server_first, struct bytes client_final, uint8_t ret[SCRAM_KEY]);
+/* The GS2 header for a flag, 'n', 'y' or 'p'; and what c= says in base64: it and the channel. */
+void scram_put_header(struct buf *out, uint8_t flag);
+void scram_put_binding(struct buf *out, uint8_t flag, const struct scram_channel *channel);
 /* 18 random bytes in base64. The caller's to free. */
 char *scram_nonce(void);
 

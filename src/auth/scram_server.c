@@ -1,7 +1,4 @@
-/*
- * SCRAM as the server sees it: client-first, server-first, client-final, server-final.
- * Channel binding is not offered, so 'y' ("I could, you cannot") is as good as 'n'.
- */
+/* SCRAM as the server sees it: client-first, server-first, client-final, server-final. */
 #include "auth/scram_internal.h"
 
 #include "auth/base64.h"
@@ -13,24 +10,61 @@ static enum err malformed(struct fault *why, const char *what)
     return fault_set(why, E_PROTOCOL, "malformed SCRAM message: %s", what);
 }
 
-/* "n,," or "y,,": the GS2 header. What remains is client-first-bare. */
-static enum err read_header(struct bytes *left, uint8_t *ret_flag, struct fault *why)
+/*
+ * Does what the client says of binding fit its mechanism and our offer? 'n': it cannot; 'y': it
+ * could, and believes that we cannot, so if we offered it somebody on the way took it out.
+ */
+static enum err check_flag(const struct scram_server *s, uint8_t flag, struct fault *why)
 {
+    switch (flag) {
+    case 'p':
+        if (s->plus) { return E_OK; }
+        return fault_set(why, E_PROTOCOL,
+                         "client selected SCRAM-SHA-256 without channel binding, but the SCRAM "
+                         "message includes channel binding data");
+    case 'y':
+        if (s->channel.len > 0 && !s->plus) {
+            (void)fault_state(why, E_AUTH, "28000", "SCRAM channel binding negotiation error");
+            fault_hint(why, "The client supports channel binding, but thinks that the server does "
+                            "not: it does.");
+            return E_AUTH;
+        }
+        break;
+    case 'n': break;
+    default: return malformed(why, "unexpected channel-binding flag");
+    }
+    if (s->plus) {
+        return fault_set(why, E_PROTOCOL,
+                         "client selected SCRAM-SHA-256-PLUS, but the SCRAM message does not "
+                         "include channel binding data");
+    }
+    return E_OK;
+}
+
+/* The GS2 header. What remains is client-first-bare. */
+static enum err read_header(const struct scram_server *s, struct bytes *left, uint8_t *ret_flag,
+                            struct fault *why)
+{
+    static const char type[] = "=tls-server-end-point";
     if (left->len < 3) { return malformed(why, "too short"); }
     uint8_t flag = left->ptr[0];
+    enum err e = check_flag(s, flag, why);
+    if (e != E_OK) { return e; }
+    *left = bytes_skip(*left, 1);
     if (flag == 'p') {
-        return fault_set(why, E_PROTOCOL,
-                         "client requires SCRAM channel binding, but it is not supported");
+        if (left->len < sizeof type - 1 || memcmp(left->ptr, type, sizeof type - 1) != 0) {
+            return fault_set(why, E_PROTOCOL, "unsupported SCRAM channel-binding type");
+        }
+        *left = bytes_skip(*left, sizeof type - 1);
     }
-    if (flag != 'n' && flag != 'y') { return malformed(why, "unexpected channel-binding flag"); }
-    if (left->ptr[1] != ',') { return malformed(why, "comma expected"); }
-    if (left->ptr[2] == 'a') {
+    if (left->len < 2 || left->ptr[0] != ',') { return malformed(why, "comma expected"); }
+    if (left->ptr[1] == 'a') {
         return fault_state(why, E_PROTOCOL, "0A000",
                            "client uses authorization identity, but it is not supported");
     }
-    if (left->ptr[2] != ',') { return malformed(why, "comma expected"); }
+    if (left->ptr[1] != ',') { return malformed(why, "comma expected"); }
     *ret_flag = flag;
-    *left = bytes_skip(*left, 3);
+    *left = bytes_skip(*left, 2);
     return E_OK;
 }
 
@@ -40,7 +74,7 @@ enum err scram_server_first_with(struct scram_server *s, struct bytes client_fir
     struct bytes left = client_first, user, client_nonce;
     if (left.len > SCRAM_MESSAGE_MAX) { return malformed(why, "too long"); }
     uint8_t flag = 0;
-    enum err e = read_header(&left, &flag, why);
+    enum err e = read_header(s, &left, &flag, why);
     if (e != E_OK) { return e; }
     struct bytes bare = left;
     if (left.len > 0 && left.ptr[0] == 'm') {
@@ -78,6 +112,16 @@ enum err scram_server_first(struct scram_server *s, struct bytes client_first, s
     return e;
 }
 
+/* The header as it came in client-first, and the channel that we know. */
+static bool fits_channel(const struct scram_server *s, struct bytes binding)
+{
+    struct buf expected = {0};
+    scram_put_binding(&expected, s->binding_flag, &s->channel);
+    bool fits = bytes_equal(binding, buf_view(&expected));
+    buf_done(&expected);
+    return fits;
+}
+
 /* Splits "c=...,r=...[,extensions],p=..." and checks all but the proof. */
 static enum err read_final(const struct scram_server *s, struct bytes message,
                            struct bytes *ret_without_proof, uint8_t ret_proof[SCRAM_KEY],
@@ -88,8 +132,10 @@ static enum err read_final(const struct scram_server *s, struct bytes message,
     if (!scram_attribute(&left, 'c', &binding)) {
         return malformed(why, "channel binding expected");
     }
-    /* base64 of the header, "n,," or "y,,", as it came in client-first */
-    if (!bytes_equal(binding, s->binding_flag == 'n' ? BYTES("biws") : BYTES("eSws"))) {
+    if (!fits_channel(s, binding)) {
+        if (s->binding_flag == 'p') {
+            return fault_state(why, E_AUTH, "28000", "SCRAM channel binding check failed");
+        }
         return fault_set(why, E_PROTOCOL,
                          "unexpected SCRAM channel-binding attribute in client-final-message");
     }

@@ -68,16 +68,20 @@ static void start_scram(struct verify *v, struct buf *out)
         scram_secret_mock(v->user, &v->scram.secret);
         break;
     }
-    compose_auth(out, AUTH_REQ_SASL, BYTES(SCRAM_MECHANISM "\0\0"));
+    compose_auth(out, AUTH_REQ_SASL,
+                 v->scram.channel.len > 0 ? BYTES(SCRAM_MECHANISM_PLUS "\0" SCRAM_MECHANISM "\0\0")
+                                          : BYTES(SCRAM_MECHANISM "\0\0"));
 }
 
 enum err verify_start(enum auth_type type, const char *user, const struct user_secret *secret,
-                      struct verify **ret, struct buf *out, struct fault *why)
+                      const struct scram_channel *channel, struct verify **ret, struct buf *out,
+                      struct fault *why)
 {
     struct verify *v = mem_new(struct verify);
     v->user = user;
     v->secret = secret;
     v->step = STEP_DONE;
+    if (channel != NULL) { v->scram.channel = *channel; }
     enum err e = E_AGAIN;
     switch (type) {
     case AUTH_ANY: e = E_OK; break;
@@ -195,7 +199,8 @@ static enum err answer_sasl_initial(struct verify *v, struct bytes body, struct 
     if (len != UINT32_MAX ? len != message.len : message.len != 0) {
         return fault_set(why, E_PROTOCOL, "malformed SASL initial response");
     }
-    if (!bytes_equal(mechanism, BYTES(SCRAM_MECHANISM))) {
+    v->scram.plus = v->scram.channel.len > 0 && bytes_equal(mechanism, BYTES(SCRAM_MECHANISM_PLUS));
+    if (!v->scram.plus && !bytes_equal(mechanism, BYTES(SCRAM_MECHANISM))) {
         return fault_set(why, E_PROTOCOL,
                          "client selected an invalid SASL authentication mechanism");
     }

@@ -32,12 +32,33 @@ void admit_tell(struct admit *a, enum err e, const struct fault *why)
     a->decided(a->client, e, e == E_OK || e == E_AGAIN ? NULL : why);
 }
 
+/* ---- cert: the name in a certificate that our authority signed; others have none here */
+
+static enum err judge_certificate(const struct admit *a, struct fault *why)
+{
+    const char *name = tls_peer_name(stream_tls(&a->client->stream));
+    const char *map = a->rule == NULL ? NULL : a->rule->map;
+    const struct ident *maps = a->hba == NULL ? NULL : hba_ident(a->hba);
+    const struct log_who who = admit_log(a);
+    if (name != NULL && ident_allows(maps, map, name, a->who.user) && a->secret != NULL) {
+        return E_OK;
+    }
+    log_info(&who, "event=certificate_refused common_name=%s map=%s known=%s",
+             name == NULL ? "(none)" : name, map == NULL ? "(none)" : map,
+             a->secret == NULL ? "no" : "yes");
+    return fault_state(why, E_AUTH, "28000", "certificate authentication failed for user \"%.60s\"",
+                       a->who.user);
+}
+
 /* ---- the exchange */
 
 static enum err start_verify(struct admit *a, enum auth_type type, struct fault *why)
 {
-    enum err e =
-        verify_start(type, a->who.user, a->secret, &a->verify, &a->client->stream.out, why);
+    struct scram_channel channel;
+    _Static_assert((int)SCRAM_CHANNEL_MOST == (int)TLS_BINDING_MOST, "it has room");
+    channel.len = tls_binding(stream_tls(&a->client->stream), channel.data);
+    enum err e = verify_start(type, a->who.user, a->secret, &channel, &a->verify,
+                              &a->client->stream.out, why);
     if (e == E_AGAIN) { a->step = ADMIT_VERIFY; }
     return e;
 }
@@ -50,10 +71,10 @@ static enum err start_method(struct admit *a, struct fault *why)
     case HBA_MD5: return start_verify(a, AUTH_MD5, why);
     case HBA_SCRAM: return start_verify(a, AUTH_SCRAM, why);
     case HBA_PEER: return admit_start_peer(a, why);
+    case HBA_CERT: return judge_certificate(a, why);
     case HBA_PAM:
     case HBA_LDAP: return admit_start_password(a);
-    case HBA_REJECT:
-    case HBA_CERT: break;
+    case HBA_REJECT: break;
     }
     return fault_set(why, E_REFUSED, "authentication method %s is not supported",
                      hba_method_name(a->method));

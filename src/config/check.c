@@ -83,7 +83,9 @@ static enum err check_promises(const struct options *o, const struct place *plac
         if (o->auth_ldap_options[0] != '\0') { break; }
         return fail_option(places, OPTION_auth_type, why, "ldap needs auth_ldap_options");
     case AUTH_CERT:
-        return fail_option(places, OPTION_auth_type, why, "this version has no certificates yet");
+        if (o->client_tls_sslmode >= TLS_VERIFY_CA) { break; }
+        return fail_option(places, OPTION_auth_type, why,
+                           "cert needs client_tls_sslmode = verify-ca or verify-full");
     }
     if (o->cache_invalidation == INVALIDATE_NOTIFY ||
         o->cache_invalidation == INVALIDATE_REPLICATION) {

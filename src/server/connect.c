@@ -50,6 +50,10 @@ static void send_startup(struct server *s)
     }
     pairs[n] = NULL;
     compose_startup(&s->stream.out, 0x00030000, pairs);
+    struct scram_channel channel;
+    _Static_assert((int)SCRAM_CHANNEL_MOST == (int)TLS_BINDING_MOST, "it has room");
+    channel.len = tls_binding(stream_tls(&s->stream), channel.data);
+    prove_bind(s->prove, &channel);
     s->clean_step = STEP_STARTUP;
     stream_flush(&s->stream);
 }

@@ -99,6 +99,21 @@ def test_a_certificate_logs_in_to_the_server(run, secured):
     assert p.connect(user="cert_user").execute("SELECT current_user").fetchone() == ("cert_user",)
 
 
+def test_scram_is_bound_to_the_channel_on_both_legs(run, secured, certs):
+    """PostgreSQL offers -PLUS by TLS and refuses who could but did not take it; libpq is told to insist."""
+    secret = secured.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'scram_user'")[0][0]
+    p = run(users={"scram_user": secret}, auth_type="scram-sha-256")
+    more = {"user": "scram_user", "password": "scram secret", "channel_binding": "require"}
+    c = p.connect(sslmode="require", **more)
+    assert c.execute("SELECT current_user").fetchone() == ("scram_user",)
+    assert c.execute(HOW).fetchone() == (True, "TLSv1.3")
+    with pytest.raises(psycopg.OperationalError, match="channel binding"):
+        run(client_tls_sslmode="allow", users={"scram_user": secret}, auth_type="scram-sha-256").connect(
+            sslmode="disable", **more)
+    rsa = {"client_tls_cert_file": certs.cert("rsa"), "client_tls_key_file": certs.key("rsa")}
+    assert run(users={"scram_user": secret}, auth_type="scram-sha-256", **rsa).connect(sslmode="require", **more)
+
+
 def test_psql_and_pgbench_by_tls(run, certs, secured):
     p = run()
     url = f"host=localhost port={p.port} dbname=app user=app sslmode=verify-full sslrootcert={certs.ca}"

@@ -1,6 +1,7 @@
 /*
- * The first byte chooses who reads: our server (a client's messages, split at zeros), our client (a
- * server's), the secret reader, or base64, whose decoded values must encode to the same text.
+ * The first byte chooses who reads: our server (a client's messages, split at zeros), with a
+ * channel to be bound to (p: the client chose to), our client (a server's), the secret reader, or
+ * base64, whose decoded values must encode to the same text.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -20,9 +21,10 @@ static struct bytes take_message(struct bytes *left)
     return message;
 }
 
-static void as_server(struct bytes in)
+static void as_server(struct bytes in, bool plus)
 {
-    struct scram_server s = {0};
+    struct scram_server s = {.plus = plus};
+    if (plus) { s.channel = (struct scram_channel){.data = "channel", .len = 7}; }
     struct buf out = {0};
     struct fault why;
     scram_secret_mock("ann", &s.secret);
@@ -83,7 +85,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0) { return 0; }
     struct bytes in = bytes_of(data + 1, size - 1);
     switch (data[0]) {
-    case 's': as_server(in); break;
+    case 's': as_server(in, false); break;
+    case 'p': as_server(in, true); break;
     case 'c': as_client(in); break;
     case 'k': as_secret(in); break;
     default: as_base64(in); break;

@@ -221,6 +221,28 @@ TEST(scram_is_passed_through_once_a_client_has_logged_in)
     keyring_forget();
 }
 
+static void check_mechanism(struct bytes request, const char *want)
+{
+    static const struct scram_channel channel = {.data = "c", .len = 1};
+    struct prove *p = prove_new("ann", "pencil", NULL);
+    struct buf out = {0};
+    prove_bind(p, &channel);
+    CHECK(prove_answer(p, request, &out, NULL) == E_AGAIN);
+    const char *mechanism = (const char *)buf_view(&out).ptr + 5;
+    CHECK_STR(mechanism, want);
+    const char *first = mechanism + strlen(mechanism) + 1 + 4;
+    CHECK(first[0] == (strcmp(want, SCRAM_MECHANISM_PLUS) == 0 ? 'p' : 'y'));
+    prove_free(&p);
+    buf_done(&out);
+}
+
+TEST(a_login_by_tls_is_bound_where_that_is_offered)
+{
+    check_mechanism(ASK_SASL, "SCRAM-SHA-256-PLUS");
+    check_mechanism(BYTES("\0\0\0\x0aSCRAM-SHA-256-PLUS\0\0"), "SCRAM-SHA-256-PLUS");
+    check_mechanism(BYTES("\0\0\0\x0aSCRAM-SHA-256\0\0"), "SCRAM-SHA-256");
+}
+
 TEST(ok_before_the_server_has_proven_itself_is_refused)
 {
     struct sasl x = {.p = prove_new("ann", "pencil", NULL)};
@@ -268,6 +290,7 @@ int main(void)
         RUN(a_request_is_answered_once),
         RUN(scram_is_answered_from_a_password),
         RUN(scram_is_passed_through_once_a_client_has_logged_in),
+        RUN(a_login_by_tls_is_bound_where_that_is_offered),
         RUN(ok_before_the_server_has_proven_itself_is_refused),
         RUN(a_wrong_final_message_ends_the_login),
         RUN(a_server_cannot_step_down_to_the_password_in_the_middle),

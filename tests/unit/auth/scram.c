@@ -317,6 +317,77 @@ TEST(channel_binding_is_refused_in_words)
     CHECK(strstr(why.text, "channel binding") != NULL);
 }
 
+static const struct scram_channel channel = {.data = "the channel", .len = 11};
+
+/* A login between our two sides; the server's verdict. */
+static enum err bound_login(bool plus, const struct scram_channel *of_client,
+                            const struct scram_channel *of_server, struct fault *why)
+{
+    struct scram_client c = {.password = "pencil", .plus = plus, .channel = *of_client};
+    struct scram_server s = {.secret = rfc_secret(), .plus = plus, .channel = *of_server};
+    struct buf up = {0}, down = {0};
+    scram_client_first(&c, &up);
+    enum err e = scram_server_first(&s, buf_view(&up), &down, why);
+    buf_clear(&up);
+    if (e == E_OK) { e = scram_client_final(&c, buf_view(&down), &up, why); }
+    buf_clear(&down);
+    if (e == E_OK) { e = scram_server_final(&s, buf_view(&up), &down, why); }
+    if (e == E_OK) { CHECK(scram_client_verify(&c, buf_view(&down), why) == E_OK); }
+    scram_client_done(&c);
+    scram_server_done(&s);
+    buf_done(&up);
+    buf_done(&down);
+    return e;
+}
+
+TEST(both_sides_prove_their_channel)
+{
+    static const struct scram_channel none = {.len = 0};
+    static const struct scram_channel other = {.data = "another one", .len = 11};
+    struct fault why = {0};
+    CHECK(bound_login(true, &channel, &channel, &why) == E_OK);
+    CHECK(bound_login(true, &channel, &other, &why) == E_AUTH);
+    CHECK_STR(why.text, "SCRAM channel binding check failed");
+    CHECK_STR(why.sqlstate, "28000");
+    CHECK(bound_login(false, &none, &channel, &why) == E_OK); /* a client that cannot */
+    CHECK(bound_login(false, &channel, &none, &why) == E_OK); /* a server that cannot */
+}
+
+TEST(an_offer_that_was_taken_away_is_noticed)
+{
+    struct fault why = {0};
+    CHECK(bound_login(false, &channel, &channel, &why) == E_AUTH);
+    CHECK_STR(why.text, "SCRAM channel binding negotiation error");
+}
+
+static enum err bound_first_says(const char *text)
+{
+    struct scram_server s = {.secret = rfc_secret(), .plus = true, .channel = channel};
+    struct buf out = {0};
+    struct fault why;
+    enum err e = scram_server_first(&s, bytes_str(text), &out, &why);
+    scram_server_done(&s);
+    buf_done(&out);
+    return e;
+}
+
+TEST(a_bound_login_says_to_what)
+{
+    CHECK(bound_first_says("p=tls-server-end-point,,n=,r=a") == E_OK);
+    static const char *const bad[] = {"n,,n=,r=a",
+                                      "y,,n=,r=a",
+                                      "p,,n=,r=a",
+                                      "p=,,n=,r=a",
+                                      "p=tls-unique,,n=,r=a",
+                                      "p=tls-server-end-point",
+                                      "p=tls-server-end-point,",
+                                      "p=tls-server-end-pointx,,n=,r=a",
+                                      "p=tls-server-end-point,a=x,n=,r=a"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        CHECK(bound_first_says(bad[i]) == E_PROTOCOL);
+    }
+}
+
 TEST(a_message_that_is_too_long_is_refused)
 {
     char message[SCRAM_MESSAGE_MAX + 1];
@@ -471,6 +542,9 @@ int main(void)
         RUN(nonces_differ_from_login_to_login),
         RUN(client_first_is_read_strictly),
         RUN(channel_binding_is_refused_in_words),
+        RUN(both_sides_prove_their_channel),
+        RUN(an_offer_that_was_taken_away_is_noticed),
+        RUN(a_bound_login_says_to_what),
         RUN(a_message_that_is_too_long_is_refused),
         RUN(client_final_is_read_strictly),
         RUN(a_final_message_without_a_first_is_refused),

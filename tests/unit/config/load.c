@@ -275,7 +275,7 @@ TEST(what_safety_rests_on_and_this_version_lacks_is_an_error)
     check_fails("[pgbouncer]\nauth_type = hba\n", "a.ini:2: auth_type: hba needs auth_hba_file");
     check_fails("[pgbouncer]\nauth_type = ldap\n",
                 "a.ini:2: auth_type: ldap needs auth_ldap_options");
-    check_fails("[pgbouncer]\nauth_type = cert\n", "a.ini:2: auth_type: this version has no");
+    check_fails("[pgbouncer]\nauth_type = cert\n", "a.ini:2: auth_type: cert needs client_tls");
     check_fails("[pgbouncer]\ncache_invalidation = notify\n",
                 "a.ini:2: cache_invalidation: this version has only ttl and writes");
     check_fails("[pgbouncer]\nredis_url = rediss://h\n", "a.ini:2: redis_url: this version has");
