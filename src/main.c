@@ -41,8 +41,12 @@ static struct config *load(const char *path)
 static int run(const char *path, bool only_check, const struct launch *how)
 {
     struct config *cfg = load(path);
+    struct fault why = {0};
     int status = cfg == NULL;
-    if (cfg != NULL && only_check) {
+    if (cfg != NULL && only_check && control_check(cfg, &why) != E_OK) {
+        (void)fprintf(stderr, "pgusher: %s\n", why.text);
+        status = 1;
+    } else if (cfg != NULL && only_check) {
         (void)printf("%s: ok, %zu databases, %zu cache rules, %zu settings\n", path,
                      cfg->databases_count, cfg->rules_count, cfg->settings_count);
     } else if (cfg != NULL) {

@@ -50,14 +50,28 @@ static void answer_free(struct answer *x)
     mem_free(&x);
 }
 
+void answers_clear(struct answers *a)
+{
+    struct dlist gone;
+    struct dlist *node;
+    dlist_init(&gone);
+    lock_take(&a->lock);
+    while (!dlist_empty(&a->ages)) {
+        struct answer *x = remove_locked(a, container_of(a->ages.next, struct answer, by_age));
+        dlist_push_back(&gone, &x->by_age);
+    }
+    lock_drop(&a->lock);
+    while ((node = dlist_pop_front(&gone)) != NULL) {
+        answer_free(container_of(node, struct answer, by_age));
+    }
+}
+
 void answers_free(struct answers **pa)
 {
     struct answers *a = *pa;
     *pa = NULL;
     if (a == NULL) { return; }
-    while (!dlist_empty(&a->ages)) {
-        answer_free(remove_locked(a, container_of(a->ages.next, struct answer, by_age)));
-    }
+    answers_clear(a);
     hmap_done(&a->table);
     lock_done(&a->lock);
     mem_free(&a);

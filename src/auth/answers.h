@@ -22,6 +22,7 @@ MUST_USE enum err answers_find(struct answers *a, const uint8_t id[ANSWERS_ID], 
 /* c NULL: no such user. Takes its own reference. Not kept when it would be old at once. */
 void answers_keep(struct answers *a, const uint8_t id[ANSWERS_ID], struct credential *c,
                   int64_t now_us, int64_t until_us);
+void answers_clear(struct answers *a);
 /* A secret is forgotten; that there is no such user is not, or guessing names would ask each time.
  */
 void answers_forget(struct answers *a, const uint8_t id[ANSWERS_ID]);

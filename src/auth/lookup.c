@@ -432,6 +432,11 @@ void lookup_forget(struct lookup *l, const struct lookup_place *place, const cha
     answers_forget(l->answers, id);
 }
 
+void lookup_forget_all(struct lookup *l)
+{
+    answers_clear(l->answers);
+}
+
 /* ---- life */
 
 struct lookup *lookup_new(struct loop *loop)

@@ -45,5 +45,7 @@ MUST_USE enum err lookup_ask(struct lookup *l, const struct lookup_place *place,
                              void *arg, struct lookup_ticket **ret, struct credential **ret_found);
 /* done() does not come. Only until it came. */
 void lookup_leave(struct lookup_ticket **t);
+/* A reload: everybody is asked for anew. */
+void lookup_forget_all(struct lookup *l);
 /* The user's secret did not fit: the next one who asks gets a fresh answer. */
 void lookup_forget(struct lookup *l, const struct lookup_place *place, const char *user);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "worker/access.h"
 #include "worker/monitor.h"
 #include "worker/notify.h"
 #include "worker/secure.h"
@@ -27,8 +28,7 @@ struct control {
     struct cache *cache;
     struct shared *shared;
     struct config *config;
-    struct userlist *users;
-    struct buf users_file; /* its bytes, to see whether a reload changed it */
+    struct access access;
     struct secured secured;
     struct admin_hooks hooks;
     struct monitors *monitors;
@@ -40,44 +40,6 @@ struct control {
 };
 
 /* ---- configuration --------------------------------------------------------------------------- */
-
-static enum err read_file(const char *path, struct buf *out)
-{
-    if (path[0] == '\0') { return E_OK; }
-    FILE *f = fopen(path, "rb");
-    if (f == NULL) { return E_IO; }
-    size_t got;
-    do {
-        uint8_t *at = buf_reserve(out, 4096);
-        got = fread(at, 1, 4096, f);
-        out->end += got;
-    } while (got > 0);
-    enum err e = ferror(f) ? E_IO : E_OK;
-    (void)fclose(f);
-    return e;
-}
-
-/* The list is the same object as long as the file's bytes are the same: nothing is retired in vain.
- */
-static enum err load_users(struct control *c, const struct config *cfg, struct userlist **ret,
-                           struct buf *ret_file, struct fault *why)
-{
-    if (read_file(cfg->o.auth_file, ret_file) != E_OK) {
-        return fault_set(why, E_IO, "cannot read auth_file %s: %s", cfg->o.auth_file,
-                         strerror(errno));
-    }
-    if (c->users != NULL && bytes_equal(buf_view(ret_file), buf_view(&c->users_file))) {
-        *ret = userlist_ref(c->users);
-        return E_OK;
-    }
-    return userlist_load(cfg->o.auth_file, ret, why);
-}
-
-static void wipe(struct buf *b)
-{
-    if (b->data != NULL) { mem_wipe(b->data, b->cap); }
-    buf_done(b);
-}
 
 static enum err open_log(const struct control *c, const struct config *cfg, struct fault *why)
 {
@@ -96,53 +58,45 @@ static enum err open_log(const struct control *c, const struct config *cfg, stru
     return E_OK;
 }
 
-static enum err check_ldap(const struct config *cfg, struct fault *why)
+static void log_useless_secrets(const struct control *c)
 {
-    struct arena memory = {0};
-    struct ldapopt options;
-    struct fault reason = {0};
-    enum err e = ldapopt_parse(cfg->o.auth_ldap_options, &memory, &options, &reason);
-    arena_done(&memory);
-    return e == E_OK ? E_OK : fault_set(why, e, "auth_ldap_options: %s", reason.text);
+    const char *user;
+    for (size_t i = 0; (user = access_useless_secret(c->config, &c->access, i)) != NULL; i++) {
+        log_warn(NULL,
+                 "event=auth_user_secret user=%s reason=\"its secret in auth_file is no password\" "
+                 "next=\"auth_query runs with what .pgpass says\"",
+                 user);
+    }
 }
 
 /* All of the new configuration takes effect, or none of it. */
 static enum err apply(struct control *c, struct config *cfg, struct fault *why)
 {
-    struct userlist *users = NULL;
-    struct hba *hba = NULL;
+    struct access access = {0};
     struct secured secured = {0};
-    struct buf file = {0};
-    enum err e = load_users(c, cfg, &users, &file, why);
-    if (e == E_OK && cfg->o.auth_type == AUTH_HBA) {
-        e = hba_load(cfg->o.auth_hba_file, cfg->o.auth_ident_file, &hba, why);
-    }
-    if (e == E_OK && cfg->o.auth_type == AUTH_LDAP) { e = check_ldap(cfg, why); }
+    enum err e = access_load(cfg, &c->access, &access, why);
     if (e == E_OK) { e = secured_load(cfg, &c->secured, &secured, why); }
     if (e == E_OK) { e = open_log(c, cfg, why); }
     if (e != E_OK) {
-        userlist_unref(&users);
-        hba_unref(&hba);
+        access_done(&access);
         secured_done(&secured);
-        wipe(&file);
         return e;
     }
     if (c->cache != NULL) {
         cache_configure(c->cache, cfg);
     } /* its rules before who asks by them */
-    if (hba != NULL) { registry_set_hba(c->registry, hba); }
-    hba_unref(&hba);
+    if (access.hba != NULL) { registry_set_hba(c->registry, access.hba); }
     registry_secure(c->registry, secured.clients, secured.servers);
-    registry_configure(c->registry, cfg, users);
+    registry_configure(c->registry, cfg, access.users);
+    lookup_forget_all(c->shared->lookup);
     secured_done(&c->secured);
     c->secured = secured;
+    access_done(&c->access);
+    c->access = access;
     config_unref(&c->config);
-    userlist_unref(&c->users);
-    wipe(&c->users_file);
     c->config = config_ref(cfg);
-    c->users = users;
-    c->users_file = file;
-    monitors_follow(c->monitors, c->registry, c->users);
+    log_useless_secrets(c);
+    monitors_follow(c->monitors, c->registry, c->access.users);
     if (c->started) { crew_each(c->crew, worker_configure, &c->loop, NULL, NULL); }
     return E_OK;
 }
@@ -420,6 +374,19 @@ static void serve(struct control *c, struct start *start, unsigned workers)
     log_info(NULL, "event=stopped");
 }
 
+enum err control_check(const struct config *cfg, struct fault *why)
+{
+    struct access access = {0};
+    struct secured secured = {0};
+    const struct secured none = {0};
+    enum err e = access_load(cfg, NULL, &access, why);
+    if (e == E_OK) { e = secured_load(cfg, &none, &secured, why); }
+    access_done(&access);
+    secured_done(&secured);
+    keyring_forget();
+    return e;
+}
+
 int control_run(struct config *cfg, const struct launch *how)
 {
     struct control c = {.how = how};
@@ -476,8 +443,7 @@ int control_run(struct config *cfg, const struct launch *how)
     shared_free(&c.shared);
     keyring_forget();
     config_unref(&c.config);
-    userlist_unref(&c.users);
+    access_done(&c.access);
     secured_done(&c.secured);
-    wipe(&c.users_file);
     return e == E_OK ? 0 : 1;
 }

@@ -6,6 +6,8 @@ import threading
 import psycopg
 import pytest
 
+from harness import wire
+from harness.fake_server import FakeServer
 from harness.postgres import Node, ROLES
 from harness.process import wait_for
 
@@ -339,3 +341,48 @@ def test_a_dead_auth_database(run, cluster, role, name, folder):
         assert who(login(p, "scram_other", "other secret")) == "scram_other"
     finally:
         node.stop()
+
+
+def test_a_reload_forgets_what_was_told(run, cluster, role):
+    p = run(auth_query_negative_ttl=600)
+    mark = cluster.primary.mark()
+    assert who(login(p, role)) == role
+    refused(p, "nobody_at_all")
+    p.signal(signal.SIGHUP)
+    wait_for("the reload", lambda: "event=reloaded" in p.log())
+    assert who(login(p, role)) == role
+    refused(p, "nobody_at_all")
+    assert asked(cluster, mark) == 4
+
+
+def test_a_hash_in_auth_file_is_no_password_to_ask_with(run, cluster):
+    p = run(users={"asker": "md5" + "0" * 32})
+    assert "event=auth_user_secret user=asker" in p.log()
+    assert "event=auth_user_secret" not in run(users={"asker": "clear"}).log()
+
+
+def test_an_auth_database_that_hangs_holds_up_nobody_else(run, cluster):
+    """It accepts connections and says nothing."""
+    release = threading.Event()
+    with FakeServer(login=lambda session: release.wait(30)) as silent:
+        p = run({"app": cluster.primary.connstr, "auth": silent.connstr}, auth_dbname="auth", users={"scram_user": "scram secret"},
+                server_connect_timeout=2)
+        lost = p.raw()
+        for user in ("one", "two", "three"):
+            c = lost if user == "three" else p.raw(timeout=20)
+            c.send(wire.startup(user=user, database="app"))
+        lost.reset()  # does not wait for the answer
+        assert who(login(p, "scram_user", "scram secret")) == "scram_user"
+        e = c_error(p, "four")
+        assert e["C"] == "08006" and e["M"] == "auth_query: no server can be reached", e
+        assert "no answer from 127.0.0.1" in p.log()
+        c = p.raw()
+        c.send(wire.startup(user="five", database="app"))  # still waits when everything ends
+        p.stop()
+        release.set()
+
+
+def c_error(p, user):
+    with p.raw(timeout=20) as c:
+        c.send(wire.startup(user=user, database="app"))
+        return c.receive().fields()

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from harness import wire
+from harness.pgusher import binary
 from harness.process import as_user, give_away, wait_for
 
 USERS = {"alice": "right", "bob": "builder", "root": ""}
@@ -159,6 +160,24 @@ def test_names_come_from_files(run, folder):
     p = run("host app @friends all trust\nhost all boss all trust\n")
     assert asked(p, "bob") == 0
     assert asked(p, "app")["C"] == "28000"
+
+
+def test_check_config_reads_the_files_that_are_named(run, folder):
+    p = run("local all all trust\n", start=False)
+    p.write()
+
+    def check():
+        return subprocess.run(as_user([str(binary()), "--check-config", str(p.path)]), capture_output=True, text=True,
+                              timeout=20, cwd="/")
+
+    assert check().returncode == 0
+    (folder / "hba.conf").write_text("local all all sasl\n")
+    done = check()
+    assert done.returncode == 1 and "hba.conf:1: sasl: expected method" in done.stderr
+    (folder / "hba.conf").write_text("local all all trust\n")
+    p.auth_file.write_text("boss\n")
+    done = check()
+    assert done.returncode == 1 and 'users-' in done.stderr and ':1: expected "user" in double quotes' in done.stderr
 
 
 def test_hba_needs_its_file(run_pgusher, polite_server):

@@ -76,6 +76,19 @@ TEST(a_doubted_secret_is_forgotten_but_not_that_there_is_none)
     answers_free(&a);
 }
 
+TEST(all_can_be_forgotten_at_once)
+{
+    struct answers *a = answers_new(8);
+    keep(a, 1, "pw", 100, 200);
+    keep(a, 2, NULL, 100, 200);
+    answers_clear(a);
+    CHECK_STR(find(a, 1, 100), "?");
+    CHECK_STR(find(a, 2, 100), "?");
+    keep(a, 1, "pw", 100, 200);
+    CHECK_STR(find(a, 1, 100), "pw");
+    answers_free(&a);
+}
+
 TEST(the_oldest_answer_makes_room)
 {
     struct answers *a = answers_new(2);
@@ -137,6 +150,7 @@ int main(void)
         RUN(an_answer_is_believed_until_its_time_is_over),
         RUN(the_newest_answer_holds),
         RUN(a_doubted_secret_is_forgotten_but_not_that_there_is_none),
+        RUN(all_can_be_forgotten_at_once),
         RUN(the_oldest_answer_makes_room),
         RUN(a_reference_outlives_the_answer),
         RUN(a_password_is_one_whatever_it_looks_like),
