@@ -331,6 +331,7 @@ def test_a_dead_auth_database(run, cluster, role, name, folder):
             secret = cluster.primary.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", (user,),
                                              dbname="postgres")[0][0]
             node.execute(f"ALTER ROLE {user} PASSWORD '{secret}'", dbname="postgres")
+        node.execute("CHECKPOINT", dbname="postgres")  # it will be killed, and commits lazily
         p = run({"app": cluster.primary.connstr, "auth": node.connstr}, auth_dbname="auth", users={"boss": "b"})
         assert who(login(p, role)) == role
         node.stop()
