@@ -5,6 +5,7 @@
 #include "admin/show.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "client/replication.h"
 #include "request/request.h"
 
 #define SOCKET_COLUMNS                                                                             \
@@ -33,7 +34,7 @@ struct table show_table(struct gathering *g)
 /* ---- what the two kinds of connection have in common ----------------------------------------- */
 
 struct connection {
-    const char *type, *user, *database, *state;
+    const char *type, *user, *database, *replication, *state;
     const struct stream *stream;
     const char *host; /* where the socket itself cannot say it */
     int port;
@@ -77,7 +78,7 @@ static void put_connection(struct table *t, const struct connection *c)
     table_text(t, c->type);
     table_text(t, c->user);
     table_text(t, c->database);
-    table_text(t, "none"); /* replication connections are not relayed */
+    table_text(t, c->replication);
     table_text(t, c->state);
     put_addresses(t, c);
     table_time(t, c->connect_wall_us);
@@ -123,9 +124,16 @@ int64_t client_waits_since(const struct client *c)
     return r->ticket.since_us > r->arrived_us ? r->ticket.since_us : r->arrived_us;
 }
 
+/* The server it has at this moment, or NULL. */
+static const struct server *link_of(const struct client *c)
+{
+    if (c->replication != NULL) { return replication_server(c); }
+    return c->account == NULL || c->request == NULL ? NULL : c->request->server;
+}
+
 static bool is_linked(const struct client *c)
 {
-    return c->account != NULL && c->request != NULL && c->request->server != NULL;
+    return link_of(c) != NULL;
 }
 
 /* PgBouncer has other words in SHOW SOCKETS: of the list that a client or a server is in. */
@@ -147,6 +155,7 @@ static void put_client(struct table *t, const struct client *c, int unix_port)
         .type = "C",
         .user = console ? c->console_user : c->account->user,
         .database = console ? "pgbouncer" : c->account->database->name,
+        .replication = replication_name(c),
         .state = state,
         .stream = &c->stream,
         .host = c->address,
@@ -155,7 +164,7 @@ static void put_client(struct table *t, const struct client *c, int unix_port)
         .request_wall_us = c->requested_wall_us,
         .waits_since_us = client_waits_since(c),
         .ptr = c,
-        .link = is_linked(c) ? c->request->server : NULL,
+        .link = link_of(c),
         .id = c->id,
         .application_name = varset_get(c->wanted, "application_name"),
         .prepared = c->statements.count,
@@ -204,7 +213,7 @@ static const char *server_state_text(const struct table *t, const struct server_
 /* The client that holds it, if it is one's. */
 static const struct client *holder_of(const struct server *s)
 {
-    if (s->event != relay_event || s->holder == NULL) { return NULL; }
+    if (s->event != relay_event || s->holder == NULL) { return replication_client(s); }
     return ((const struct request *)s->holder)->client;
 }
 
@@ -212,10 +221,12 @@ static void put_server(struct table *t, const struct account *a, const struct se
 {
     const struct server *s = seen->server;
     const struct node *n = s->target->node;
+    const struct client *holder = holder_of(s);
     const struct connection row = {
         .type = "S",
         .user = a->user,
         .database = a->database->name,
+        .replication = holder == NULL ? "none" : replication_name(holder),
         .state = server_state_text(t, seen),
         .stream = &s->stream,
         .host = n->host,
@@ -224,7 +235,7 @@ static void put_server(struct table *t, const struct account *a, const struct se
         .request_wall_us = s->requested_wall_us,
         .close_needed = s->close_needed,
         .ptr = s,
-        .link = holder_of(s),
+        .link = holder,
         .pid = s->backend_pid,
         .id = s->backend_pid,
         .application_name = s->now == NULL ? NULL : varset_get(s->now, "application_name"),

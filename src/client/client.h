@@ -79,7 +79,8 @@ struct client {
     int64_t wrote_us;       /* its last commit that wrote */
     struct hmap statements; /* struct client_stmt */
     const struct prepared *unnamed;
-    struct request *request; /* on the road, or NULL */
+    struct request *request;         /* on the road, or NULL */
+    struct replication *replication; /* it is one, with a server of its own; else NULL */
 
     int64_t active_us; /* when it last asked or was answered */
     int64_t connected_us, connected_wall_us, requested_wall_us, wait_since_us;

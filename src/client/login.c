@@ -12,6 +12,7 @@
 #include "client/admit.h"
 #include "client/client.h"
 #include "client/peers.h"
+#include "client/replication.h"
 #include "client/welcome.h"
 #include "pgwire/compose.h"
 #include "pgwire/frame.h"
@@ -43,6 +44,7 @@ struct login {
     bool long_key;              /* protocol 3.2 */
     struct tls_context *tls;    /* one reference; NULL: there is no TLS for this client */
     bool direct;                /* it began with TLS, without asking */
+    enum replication_kind replication;
     bool negotiate;
     struct forward *forward; /* LOGIN_FORWARD: a cancel request is on its way to a peer */
     struct welcome *welcome;
@@ -69,6 +71,7 @@ static void free_login(struct client *c)
 
 void client_login_drop(struct client *c)
 {
+    if (c->login != NULL) { replication_end(c); }
     free_login(c);
 }
 
@@ -180,12 +183,7 @@ static enum err take_params(struct client *c, const struct startup *s, struct fa
         } else if (strcmp(name, "options") == 0) {
             options = value;
         } else if (strcmp(name, "replication") == 0) {
-            if (strcmp(value, "false") != 0 && strcmp(value, "off") != 0 &&
-                strcmp(value, "0") != 0) {
-                e = fault_state(why, E_REFUSED, "0A000",
-                                "replication connections are not supported");
-                fault_hint(why, "Connect to the server itself for replication.");
-            }
+            e = replication_read(value, &l->replication, why);
         } else if (strncmp(name, "_pq_.", 5) == 0) {
             l->negotiate = true;
         } else if (!is_ignored(l->config->o.ignore_startup_parameters, name)) {
@@ -333,6 +331,18 @@ static void on_welcome(void *arg, struct bytes parameters, const struct fault *w
     go_on(c);
 }
 
+/* Logical replication takes any SQL, and nobody looks into it. */
+static enum err check_replication(const struct client *c, struct fault *why)
+{
+    if (c->login->replication != REPLICATION_LOGICAL || c->account->identity == NULL) {
+        return E_OK;
+    }
+    (void)fault_state(why, E_REFUSED, "0A000",
+                      "logical replication is not possible where settings are protected");
+    fault_hint(why, "Use a database line that no [settings] row applies to.");
+    return E_REFUSED;
+}
+
 static void authenticated(struct client *c)
 {
     struct login *l = c->login;
@@ -347,8 +357,13 @@ static void authenticated(struct client *c)
         return;
     }
     struct fault why;
-    if (take_identity(c, &why) != E_OK) {
+    if (take_identity(c, &why) != E_OK || check_replication(c, &why) != E_OK) {
         client_fail(c, &why);
+        return;
+    }
+    if (l->replication != REPLICATION_NONE) {
+        l->step = LOGIN_WELCOME;
+        replication_start(c, l->replication, on_welcome);
         return;
     }
     struct bytes parameters = account_profile(c->account, c->startup);
@@ -369,6 +384,9 @@ static bool in_list(const char *list, const char *name)
 static enum err open_console(struct client *c, struct fault *why)
 {
     struct login *l = c->login;
+    if (l->replication != REPLICATION_NONE) {
+        return fault_state(why, E_REFUSED, "0A000", "the console does not replicate");
+    }
     c->ops = c->front->console;
     c->console_user = mem_strdup(l->user);
     c->admin = in_list(l->config->o.admin_users, l->user) || l->config->o.auth_type == AUTH_ANY ||
@@ -384,7 +402,12 @@ static enum err open_account(struct client *c, struct fault *why)
     struct registry *r = c->front->registry;
     struct database *db = registry_database(r, l->database);
     if (db == NULL) {
-        return fault_state(why, E_NOTFOUND, "3D000", "no such database: %s", l->database);
+        (void)fault_state(why, E_NOTFOUND, "3D000", "no such database: %s", l->database);
+        if (l->replication == REPLICATION_PHYSICAL) {
+            fault_hint(why, "For physical replication [databases] needs a line of this name: its "
+                            "host is where the primary is.");
+        }
+        return E_NOTFOUND;
     }
     if (atomic_load(&db->disabled)) {
         return fault_state(why, E_REFUSED, "57P03", "database \"%s\" is disabled", l->database);

@@ -53,6 +53,17 @@ enum wash {
 /* The server was left in disorder: it is put in order, then checked in, else closed. */
 void pool_recover(struct server **s, bool cancel, enum wash wash);
 
+/*
+ * A server of the caller's own, with these startup parameters (name, value, ... NULL) in place of
+ * the pool's; own.c. target is filled, and borrowed with startup for the server's life; opened() as
+ * of server_open(). It ends with pool_discard(), also when it did not open. E_AGAIN: the pool is
+ * full or paused; ask again soon.
+ */
+MUST_USE enum err pool_open_own(struct pool *p, struct loop *l, struct server_target *target,
+                                const char *const *startup,
+                                void (*opened)(struct server *s, enum err e), void *holder,
+                                struct server **ret);
+
 /* ---- upkeep, on the loop that watches them */
 void pool_tidy(struct pool *p, struct loop *l, int64_t now_us); /* idle and old servers close */
 /* Opens what min_pool_size asks for. */

@@ -66,7 +66,7 @@ void request_check_limits(struct front *f)
     dlist_each (node, &f->clients) {
         struct client *c = container_of(node, struct client, node);
         struct fault why;
-        if (c->state != CLIENT_READY || c->account == NULL) { continue; }
+        if (c->state != CLIENT_READY || c->account == NULL || c->replication != NULL) { continue; }
         if (find_fault(c, now_us, &why)) { client_fail(c, &why); }
     }
 }
