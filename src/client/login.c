@@ -510,6 +510,7 @@ static void take_startup(struct client *c, const struct startup *s)
                                   .database = l->database,
                                   .peer = &l->peer.any,
                                   .console = l->console,
+                                  .replication = l->replication == REPLICATION_PHYSICAL,
                                   .config = l->config};
     l->step = LOGIN_AUTH;
     e = admit_start(c, &who, on_decided, &l->admit, &why);

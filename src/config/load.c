@@ -126,8 +126,8 @@ static void keep_fixed(struct config *cfg, const struct config *old)
 static enum err build_end(struct build *b, enum err e, const struct config *old,
                           struct config **ret, struct fault *why)
 {
-    if (e == E_OK && old != NULL) { keep_fixed(b->cfg, old); }
     if (e == E_OK) { e = check_build(b, why); }
+    if (e == E_OK && old != NULL) { keep_fixed(b->cfg, old); }
     if (e == E_OK) {
         *ret = b->cfg;
         b->cfg = NULL;

@@ -470,7 +470,7 @@ def test_while_transactions_end_the_unix_socket_serves_the_console_only(prepared
     busy = p.connect(autocommit=False)
     busy.execute("SELECT 1")
     p.signal(how)
-    wait_for("the refusal", lambda: login(path, "app"))
+    wait_for("the refusal", lambda: (login(path, "app") or {}).get("C") == "57P03")
     error = login(path, "app")
     assert (error["S"], error["C"], error["M"]) == ("FATAL", "57P03", "pooler is shutting down")
     assert login(path, "pgbouncer") is None

@@ -9,7 +9,7 @@ import pytest
 
 from harness import wire
 from harness.postgres import BIN
-from harness.process import as_user, wait_for
+from harness.process import as_user, give_away, wait_for
 
 
 @pytest.fixture
@@ -203,6 +203,18 @@ def test_protected_settings_and_logical_replication_exclude_each_other(run_pgush
     c.send(wire.startup(user="postgres", database="app", replication="database"))
     assert c.until_ready().sqlstate == "0A000"
     open_raw(p, "true")
+
+
+def test_hba_rules_for_replication_are_for_the_physical_kind(run_pgusher, cluster, folder):
+    hba = folder / "hba.conf"
+    hba.write_text("host replication postgres all trust\nhost app app all trust\n")
+    give_away(hba)
+    p = run_pgusher({"app": cluster.primary.connstr}, auth_type="hba", auth_hba_file=hba)
+    open_raw(p, "true")
+    for user, replication in (("postgres", "database"), ("app", "true")):
+        c = p.raw()
+        c.send(wire.startup(user=user, database="app", replication=replication))
+        assert c.until_ready().sqlstate == "28000"
 
 
 def test_the_console_does_not_replicate(proxy):

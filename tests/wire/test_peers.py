@@ -71,13 +71,14 @@ def test_a_cancel_reaches_its_process_whichever_hears_of_it(pair, server, minor)
 
 def test_cancels_through_the_shared_port_all_arrive(pair, server):
     first, _ = pair
-    c, s = run_slow(first, server, "slow")
-    for _ in range(20):
+    running = [run_slow(first, server, f"slow {n}") for n in range(12)]
+    for c, s in running:
         with first.raw() as k:
             k.send(wire.cancel(c.pid, c.key))
             k.expect_closed()
         assert server.cancelled() == (s.pid, s.key)
-    end(c, s)
+    for c, s in running:
+        end(c, s)
 
 
 def test_keys_name_their_process(pair, server):

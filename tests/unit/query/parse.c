@@ -202,8 +202,8 @@ TEST(statements_about_the_session_say_what_keeps_the_server)
                "PREPARE params body PREPARE SETTING calls:set_config {called a.b=$1} name'p'");
     check_told("execute p(f())", "EXECUTE writes_all PREPARE UNKNOWN calls:f name'p'");
     check_told("deallocate p", "DEALLOCATE name'p'");
-    check_told("deallocate all", "DEALLOCATE");
-    check_told("discard all", "DISCARD_ALL resets_all resets_last name'all'");
+    check_told("deallocate all", "DEALLOCATE forgets");
+    check_told("discard all", "DISCARD_ALL resets_all resets_last forgets name'all'");
     check_told("discard temp", "DISCARD name'temp'");
     check_told("listen c", "LISTEN LISTEN name'c'");
     check_told("unlisten *", "UNLISTEN");
@@ -258,7 +258,7 @@ TEST(several_statements_are_the_union_of_what_they_do)
     check_told("set a.b = 1; select 1", "MULTI SETTING {a.b=1}");
     check_told("set local a.b = 1; select 1", "MULTI {local a.b=1}");
     check_told("select 1; reset all", "MULTI resets_all resets_last");
-    check_told("discard all; select 1", "MULTI resets_all SETTING");
+    check_told("discard all; select 1", "MULTI resets_all forgets SETTING");
     check_told("reset all; reset all", "MULTI resets_all SETTING");
     check_told("; ; select 1 ; ;", "SELECT reads_only fusible");
 }
