@@ -120,6 +120,10 @@ static enum err reload(struct control *c, struct fault *why)
         log_info(NULL, "event=reloaded file=%s", cfg->path);
         notify_send("READY=1\nSTATUS=serving");
     } else {
+        struct fault log_why; /* a rotated log is let go of all the same */
+        if (open_log(c, c->config, &log_why) != E_OK) {
+            log_error(NULL, "event=log_not_reopened reason=\"%s\"", log_why.text);
+        }
         log_error(NULL, "event=reload_failed reason=\"%s\" next=\"the old configuration stays\"",
                   why->text);
         notify_send("READY=1\nSTATUS=reload failed, the old configuration stays: %s", why->text);

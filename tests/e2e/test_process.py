@@ -260,6 +260,18 @@ def test_a_rotated_log_is_let_go_of_at_hup(prepared, folder):
     assert (folder / "old.log").stat().st_size == size
 
 
+def test_a_rotated_log_is_let_go_of_though_the_configuration_is_wrong(prepared, folder):
+    log = folder / "its.log"
+    p = prepared(logfile=log)
+    p.start(wait=False)
+    p.process.await_port(p.port)
+    wait_for("the start", lambda: "event=started" in text_of(log))
+    log.rename(folder / "old.log")
+    p.path.write_text("nonsense\n")
+    p.signal(signal.SIGHUP)
+    wait_for("the new log", lambda: "event=reload_failed" in text_of(log))
+
+
 def test_a_log_that_cannot_be_opened_leaves_the_old_one_and_the_old_configuration(prepared, folder):
     log = folder / "its.log"
     p = prepared(logfile=log)

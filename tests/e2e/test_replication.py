@@ -12,6 +12,9 @@ from harness.postgres import BIN
 from harness.process import as_user, give_away, wait_for
 
 
+pytestmark = pytest.mark.tsan
+
+
 @pytest.fixture
 def proxy(run_pgusher, cluster):
     return run_pgusher({"app": cluster.primary.connstr, "replication": f"host=127.0.0.1 port={cluster.primary.port}"},
@@ -148,6 +151,26 @@ def test_it_counts_in_the_size_of_its_pool(proxy, cluster):
         c.close()
     assert third.until_ready().status == "I"
     assert pooled.until_ready().status == "I"
+
+
+@pytest.mark.parametrize("limit", ["max_db_connections", "max_user_connections"])
+def test_it_counts_in_the_limits_of_its_database_and_user(run_pgusher, cluster, limit):
+    p = run_pgusher({"app": cluster.primary.connstr}, **{limit: 1})
+    first = open_raw(p)
+    second = p.raw()
+    second.send(wire.startup(user="postgres", database="app", replication="database"))
+    assert second.quiet(0.3)
+    first.close()
+    assert second.until_ready().status == "I"
+
+
+def test_it_counts_among_the_clients(run_pgusher, cluster):
+    p = run_pgusher({"app": cluster.primary.connstr}, max_db_client_connections=1)
+    first = open_raw(p)
+    second = p.raw()
+    second.send(wire.startup(user="postgres", database="app", replication="database"))
+    assert second.until_ready().sqlstate == "53300"
+    first.close()
 
 
 def test_idle_servers_make_room(proxy, cluster):

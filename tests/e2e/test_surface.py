@@ -126,6 +126,15 @@ def test_a_users_timeouts_are_its_own(run_pgusher, cluster, key):
     assert free.until_ready().error is None
 
 
+def test_a_users_wait_for_a_server_is_its_own(run_pgusher, cluster):
+    p = of_users(run_pgusher, cluster, "query_wait_timeout=0.3", default_pool_size=1, query_wait_timeout=20)
+    busy = raw(p)
+    busy.simple("BEGIN; SELECT 1")
+    waits = raw(p)
+    waits.send(wire.query("SELECT 1"))
+    assert waits.until_ready().error.fields()["M"] == "query_wait_timeout"
+
+
 # ---- unix sockets
 
 
