@@ -79,8 +79,8 @@ static bool has_tls(const struct stream *s)
 
 static void put_client(struct gathering *g, const struct client *c)
 {
-    if (c->console_user != NULL || c->state == CLIENT_CLOSED) { return; }
     const struct server *s = c->request == NULL ? NULL : c->request->server;
+    if (c->console_user != NULL || c->state == CLIENT_CLOSED) { return; }
     if (has_tls(&c->stream) || (s != NULL && has_tls(&s->stream))) { return; }
     const struct told told = {
         .task = "client",
@@ -100,9 +100,9 @@ static void put_client(struct gathering *g, const struct client *c)
 
 static void put_server(struct gathering *g, const struct account *a, const struct server *s)
 {
-    if (s->stream.fd < 0) { return; } /* its name is being looked up */
     const struct client *c =
         s->event == relay_event && s->holder != NULL ? ((struct request *)s->holder)->client : NULL;
+    if (s->stream.fd < 0) { return; } /* its name is being looked up */
     if (has_tls(&s->stream) || (c != NULL && has_tls(&c->stream))) { return; }
     const struct told told = {
         .task = "server",
@@ -184,7 +184,12 @@ void fds_send(struct session *s)
         struct fd_row *row = &f->list[f->next];
         size_t from = f->next == 0 ? 0 : f->list[f->next - 1].end;
         struct bytes run = bytes_of(buf_view(&f->rows).ptr + from, row->end - from);
-        enum err e = stream_send_fd(to, run, row->fd);
+        enum err e = E_OK;
+        if (row->fd >= 0) {
+            e = stream_send_fd(to, run, row->fd);
+        } else {
+            stream_put(to, run);
+        }
         if (e != E_OK) { return; } /* to be called again, or there is nobody any more */
         if (row->fd >= 0) { (void)close(row->fd); }
         row->fd = -1;
@@ -214,7 +219,8 @@ bool fds_allowed(const struct session *s)
     struct ucred peer;
     socklen_t len = sizeof peer;
     const struct client *c = s->client;
-    return c->unix_socket && getsockopt(c->stream.fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+    return c->unix_socket && c->stream.secure == NULL &&
+           getsockopt(c->stream.fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
            peer.uid == geteuid();
 }
 

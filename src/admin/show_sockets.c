@@ -147,7 +147,7 @@ static const char *client_state_text(const struct table *t, const struct client 
                                     : "cl_active";
 }
 
-static void put_client(struct table *t, const struct client *c, int unix_port)
+static void put_client(struct table *t, const struct client *c)
 {
     bool console = c->account == NULL;
     const char *state = client_state_text(t, c);
@@ -159,12 +159,13 @@ static void put_client(struct table *t, const struct client *c, int unix_port)
         .state = state,
         .stream = &c->stream,
         .host = c->address,
-        .port = c->unix_socket ? unix_port : c->port,
+        .port = c->port,
         .connect_wall_us = c->connected_wall_us,
         .request_wall_us = c->requested_wall_us,
         .waits_since_us = client_waits_since(c),
         .ptr = c,
         .link = link_of(c),
+        .pid = (uint32_t)c->peer_pid,
         .id = c->id,
         .application_name = varset_get(c->wanted, "application_name"),
         .prepared = c->statements.count,
@@ -181,7 +182,7 @@ static void put_clients(struct gathering *g, struct front *f, bool active_only)
             continue;
         }
         if (active_only && !is_linked(c) && !client_is_waiting(c)) { continue; }
-        put_client(&t, c, g->config->o.listen_port);
+        put_client(&t, c);
     }
 }
 

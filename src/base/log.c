@@ -21,6 +21,7 @@ static _Atomic int log_fd = STDERR_FILENO; /* -1: nowhere */
 static _Atomic bool log_json;
 static _Atomic bool log_to_syslog;
 static _Atomic int log_most = LOG_LEVEL_LOG;
+static _Atomic bool log_silent[LOG_TOPICS];
 
 static const char *const level_names[] = {"FATAL", "ERROR", "WARNING", "LOG", "DEBUG"};
 
@@ -47,6 +48,7 @@ enum err log_open(const struct log_options *o)
     }
     atomic_store(&log_json, o->json);
     atomic_store(&log_most, (int)o->most);
+    for (int i = 0; i < LOG_TOPICS; i++) { atomic_store(&log_silent[i], o->silent[i]); }
     open_syslog(o->syslog_ident, o->syslog_facility);
     int old = atomic_exchange(&log_fd, fd);
     /* A concurrent writer may still hold the old number: swap the file under it, never close it. */
@@ -76,6 +78,11 @@ enum err log_facility(const char *name, int *ret)
         }
     }
     return E_NOTFOUND;
+}
+
+bool log_tells(enum log_topic topic)
+{
+    return !atomic_load_explicit(&log_silent[topic], memory_order_relaxed);
 }
 
 bool log_debugging(void)
@@ -130,6 +137,20 @@ static void to_syslog(enum log_level level, const struct log_who *who, const cha
     }
 }
 
+/* db/user@10.0.0.1:5432, @[::1]:5432, @unix(4711):6432, as PgBouncer does */
+static void tell_who(const struct log_who *who, char *to, size_t room)
+{
+    const char *address = who->address == NULL ? "?" : who->address;
+    bool local = address[0] == '/' || strcmp(address, "unix") == 0;
+    bool v6 = !local && strchr(address, ':') != NULL;
+    char pid[16] = "", port[16] = "";
+    if (local && who->peer_pid > 0) { (void)snprintf(pid, sizeof pid, "(%d)", who->peer_pid); }
+    if (who->port > 0) { (void)snprintf(port, sizeof port, ":%d", who->port); }
+    (void)snprintf(to, room, "%s/%s@%s%s%s%s%s", who->database ? who->database : "(nodb)",
+                   who->user ? who->user : "(nouser)", v6 ? "[" : "", local ? "unix" : address,
+                   v6 ? "]" : "", pid, port);
+}
+
 void log_line(enum log_level level, const struct log_who *who, const char *fmt, ...)
 {
     if ((int)level > atomic_load_explicit(&log_most, memory_order_relaxed)) { return; }
@@ -152,8 +173,7 @@ void log_line(enum log_level level, const struct log_who *who, const char *fmt, 
     (void)strftime(zone, sizeof zone, "%Z", &tm);
     int ms = (int)(wall % US_PER_S / 1000);
     if (who->kind != 0) {
-        (void)snprintf(about, sizeof about, "%s/%s@%s", who->database ? who->database : "(nodb)",
-                       who->user ? who->user : "(nouser)", who->address ? who->address : "?");
+        tell_who(who, about, sizeof about);
         flatten(about);
     }
 

@@ -21,8 +21,14 @@ enum log_level {
 struct log_who {
     char kind;
     const void *ptr;
-    const char *database, *user, *address;
+    const char *database, *user;
+    const char *address; /* an IP address or a name; for a unix socket its folder, or "unix" */
+    int port;            /* 0: not known */
+    int peer_pid;        /* of the process at the other end of a unix socket; 0: not known */
 };
+
+/* What the operator may not want to read of; all of it is told until log_open() says otherwise. */
+enum log_topic { LOG_CONNECTIONS, LOG_DISCONNECTIONS, LOG_POOLER_ERRORS, LOG_TOPICS };
 
 struct log_options {
     const char *path; /* NULL or empty: standard error */
@@ -31,6 +37,7 @@ struct log_options {
     enum log_level most;
     const char *syslog_ident; /* NULL: no syslog; copied */
     int syslog_facility;      /* of log_facility() */
+    bool silent[LOG_TOPICS];
 };
 /*
  * From now on. Opens the file on each call, so that a rotated one is let go of (SIGHUP). One thread
@@ -39,6 +46,7 @@ struct log_options {
 MUST_USE enum err log_open(const struct log_options *o);
 /* syslog's number of a facility: daemon, user, auth, authpriv, local0 ... local7. */
 MUST_USE enum err log_facility(const char *name, int *ret);
+bool log_tells(enum log_topic topic);
 void log_line(enum log_level level, const struct log_who *who, const char *fmt, ...)
     PRINTF(3, 4) COLD;
 

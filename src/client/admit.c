@@ -14,11 +14,7 @@
 
 struct log_who admit_log(const struct admit *a)
 {
-    return (struct log_who){.kind = 'C',
-                            .ptr = a->client,
-                            .database = a->who.database,
-                            .user = a->who.user,
-                            .address = a->client->address};
+    return client_who(a->client);
 }
 
 enum err admit_refuse(struct fault *why)

@@ -11,7 +11,12 @@
 
 struct log_who client_who(const struct client *c)
 {
-    struct log_who who = {.kind = 'C', .ptr = c, .user = c->console_user, .address = c->address};
+    struct log_who who = {.kind = 'C',
+                          .ptr = c,
+                          .user = c->console_user,
+                          .address = c->address,
+                          .port = c->port,
+                          .peer_pid = c->peer_pid};
     if (c->account != NULL) {
         who.database = c->account->database->name;
         who.user = c->account->user;
@@ -32,6 +37,7 @@ void client_accept(struct front *f, int fd, const struct address *peer)
     c->status = 'I';
     address_text(peer, host, sizeof host, &c->port);
     c->unix_socket = peer->any.sa_family == AF_UNIX;
+    if (c->unix_socket) { c->peer_pid = socket_peer_pid(fd); }
     c->address = mem_strdup(host);
     c->id = atomic_fetch_add(&f->shared->last_id, 1) % 0x7fffffff + 1;
     c->connected_us = clock_now_us();
@@ -56,10 +62,11 @@ void client_close(struct client *c, const char *reason)
 {
     struct front *f = c->front;
     if (c->state == CLIENT_CLOSED) { return; }
-    const struct log_who who = client_who(c);
-    bool told = c->account != NULL && f->config->o.log_disconnections;
-    log_line(told ? LOG_LEVEL_LOG : LOG_LEVEL_DEBUG, &who, "closing because: %s (age=%llds)",
-             reason, (long long)((clock_now_us() - c->connected_us) / US_PER_S));
+    if (log_tells(LOG_DISCONNECTIONS)) {
+        const struct log_who who = client_who(c);
+        log_info(&who, "closing because: %s (age=%llds)", reason,
+                 (long long)((clock_now_us() - c->connected_us) / US_PER_S));
+    }
     bool was_ready = c->state == CLIENT_READY;
     if (was_ready && c->console_user != NULL) { atomic_fetch_sub(&f->consoles_count, 1); }
     c->state = CLIENT_CLOSED;
@@ -87,11 +94,17 @@ void client_close(struct client *c, const char *reason)
     loop_defer(f->loop, &c->grave);
 }
 
+void client_log_error(const struct client *c, const struct fault *why)
+{
+    if (!log_tells(LOG_POOLER_ERRORS)) { return; }
+    const struct log_who who = client_who(c);
+    log_warn(&who, "pooler error: %s", why->text);
+}
+
 void client_fail(struct client *c, const struct fault *why)
 {
     if (c->state == CLIENT_CLOSED) { return; }
-    const struct log_who who = client_who(c);
-    if (c->account == NULL) { log_info(&who, "closing because: %s", why->text); }
+    client_log_error(c, why);
     compose_fault(&c->stream.out, "FATAL", why);
     stream_flush(&c->stream);
     client_close(c, why->text);

@@ -55,7 +55,8 @@ struct client {
     struct account *account; /* NULL during login and on the console */
     struct login *login;     /* while it lasts */
     char *address;           /* "10.0.0.1", "unix" */
-    int port;
+    int port;                /* a unix socket has our own */
+    int peer_pid;            /* over a unix socket: whose, else 0 */
     bool unix_socket;
     char *console_user;     /* on the console: who; else NULL */
     bool admin, stats_only; /* ... and what it may */
@@ -151,6 +152,8 @@ void front_sweep(struct front *f);
 void front_close_all(struct front *f);
 
 struct log_who client_who(const struct client *c);
+/* An error of ours, not the server's, is on its way to it. */
+void client_log_error(const struct client *c, const struct fault *why);
 
 /* The name's statement, or NULL. "" is the unnamed one. */
 const struct prepared *client_statement(const struct client *c, const char *name);

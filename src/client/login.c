@@ -117,6 +117,7 @@ void client_login_start(struct client *c, const struct address *peer)
     c->login = l;
     l->config = registry_config(c->front->registry);
     l->late = c->front->draining;
+    if (c->unix_socket) { c->port = l->config->o.listen_port; }
     l->given = varset_ref(varset_empty());
     if (l->config->o.client_tls_sslmode != TLS_DISABLE && !c->unix_socket) {
         l->tls = registry_client_tls(c->front->registry);
@@ -235,7 +236,7 @@ static enum err take_identity(struct client *c, struct fault *why)
             .user = l->user,
             .database = l->database,
             .client_addr = c->unix_socket ? NULL : c->address,
-            .client_port = c->port,
+            .client_port = c->unix_socket ? 0 : c->port,
             .tls_cn = tls_peer_name(stream_tls(&c->stream)),
             .application_name = varset_get(l->given, "application_name"),
             .startup = l->given,
@@ -287,10 +288,6 @@ static void finish(struct client *c, struct bytes parameters)
     complete_date_style(c, parameters);
     struct buf *out = &c->stream.out;
     const struct options *o = &c->login->config->o;
-    const struct log_who who = client_who(c);
-    if (o->log_connections) {
-        log_info(&who, "login attempt: ok db=%s user=%s", c->login->database, c->login->user);
-    }
     buf_put_bytes(out, parameters);
     client_make_key(c, o->peer_id, c->login->long_key);
     compose_key(out, bytes_of(c->key, c->key_len));
@@ -512,6 +509,15 @@ static void take_startup(struct client *c, const struct startup *s)
                                   .console = l->console,
                                   .replication = l->replication == REPLICATION_PHYSICAL,
                                   .config = l->config};
+    if (log_tells(LOG_CONNECTIONS)) {
+        const struct log_who me = client_who(c);
+        static const char *const kinds[] = {[REPLICATION_NONE] = "no",
+                                            [REPLICATION_LOGICAL] = "database",
+                                            [REPLICATION_PHYSICAL] = "yes"};
+        const char *tls = tls_label(stream_tls(&c->stream));
+        log_info(&me, "login attempt: db=%s user=%s tls=%s replication=%s", l->database, l->user,
+                 tls[0] == '\0' ? "no" : tls, kinds[l->replication]);
+    }
     l->step = LOGIN_AUTH;
     e = admit_start(c, &who, on_decided, &l->admit, &why);
     take_verdict(c, e, &why);
@@ -556,12 +562,10 @@ static void take_cancel(struct client *c, struct bytes key)
 static bool shake_hands(struct client *c, int events)
 {
     struct login *l = c->login;
-    const struct log_who who = client_who(c);
     struct fault why;
     enum err e = stream_handshake(&c->stream, events, &why);
     if (e == E_AGAIN) { return false; }
     if (e != E_OK) {
-        log_info(&who, "closing because: %s", why.text);
         client_close(c, why.text);
         return false;
     }

@@ -109,8 +109,6 @@ static const enum option_id waiting[] = {
     OPTION_tcp_keepintvl,
     OPTION_tcp_user_timeout,
     OPTION_http_listen,
-    OPTION_log_stats,
-    OPTION_log_pooler_errors,
     OPTION_pgbouncer_compat,
     OPTION_primary_reads,
 };

@@ -352,3 +352,10 @@ bool socket_peer_uid(int fd, uid_t *ret)
     *ret = peer.uid;
     return true;
 }
+
+pid_t socket_peer_pid(int fd)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 ? 0 : peer.pid;
+}

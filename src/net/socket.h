@@ -68,5 +68,7 @@ void address_set_port(struct address *a, int port);
 void address_text(const struct address *a, char *host, size_t host_size, int *port);
 /* The system user at the other end of a unix socket; false when it cannot be told. */
 bool socket_peer_uid(int fd, uid_t *ret);
+/* The process there; 0 when it cannot be told. */
+pid_t socket_peer_pid(int fd);
 /* TCP_NODELAY and keepalive, where the socket has them. */
 void socket_tune(int fd, bool keepalive);

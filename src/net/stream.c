@@ -233,7 +233,7 @@ enum err stream_send_fd(struct stream *s, struct bytes run, int fd)
     } control = {0};
     struct iovec iov = {(void *)(uintptr_t)run.ptr, run.len};
     struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-    assert(buf_len(&s->out) == 0);
+    assert(buf_len(&s->out) == 0 && s->secure == NULL);
     if (fd >= 0) {
         m.msg_control = control.room;
         m.msg_controllen = sizeof control.room;

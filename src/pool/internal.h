@@ -31,7 +31,6 @@ struct pool {
     bool round_robin;
     bool reset_always; /* fixed, as the queries: who changes them gets new pools */
     _Atomic int64_t lifetime_us, age_gap_us, idle_timeout_us, clean_timeout_us, check_delay_us;
-    _Atomic bool log_opened, log_closed;
 
     /* ---- logins that fail; under the lock */
     int64_t failed_us;   /* of the last one; 0: it worked */
@@ -44,6 +43,7 @@ struct pool {
  * limit. Caller holds the lock. */
 unsigned pool_limit_locked(const struct pool *p);
 struct log_who pool_who(const struct server *s);
+void pool_log_closing(const struct server *s, const char *reason);
 
 /* ---- pool.c */
 /* The ticket's owner is told, on its loop: of a server, or why there is none. */

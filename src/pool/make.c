@@ -45,8 +45,6 @@ void pool_configure(struct pool *p, const struct config *cfg)
     p->idle_timeout_us = o->server_idle_timeout_us;
     p->clean_timeout_us = o->cancel_wait_timeout_us > 0 ? o->cancel_wait_timeout_us : 10 * 1000000;
     p->check_delay_us = o->server_check_delay_us;
-    p->log_opened = o->log_connections;
-    p->log_closed = o->log_disconnections;
 }
 
 static void add_startup(struct pool *p, unsigned *n, const char *name, const char *value)

@@ -197,29 +197,28 @@ static void fail_waiters(struct pool *p, const struct fault *why)
 
 static void log_opened(const struct server *s)
 {
+    if (!log_tells(LOG_CONNECTIONS)) { return; }
     const struct log_who who = pool_who(s);
     struct address own = {0};
     char host[64];
     int port;
     if (!socket_own_address(s->stream.fd, &own)) { own.any.sa_family = AF_UNIX; }
     address_text(&own, host, sizeof host, &port);
-    log_line(s->pool->log_opened ? LOG_LEVEL_LOG : LOG_LEVEL_DEBUG, &who,
-             "new connection to server (from %s:%d)", host, port);
+    bool v6 = own.any.sa_family == AF_INET6;
+    if (port == 0) {
+        log_info(&who, "new connection to server");
+    } else {
+        log_info(&who, "new connection to server (from %s%s%s:%d)", v6 ? "[" : "", host,
+                 v6 ? "]" : "", port);
+    }
 }
 
 static void log_failed(const struct server *s, enum err e)
 {
     const struct log_who who = pool_who(s);
-    long long age = (clock_now_us() - s->connected_us) / US_PER_S;
-    if (e == E_SERVER) {
-        log_warn(&who, "server login failed: FATAL %s", s->why.text);
-        log_info(&who, "closing because: login failed (age=%llds)", age);
-    } else if (e == E_AUTH) {
-        log_warn(&who, "server login failed: %s", s->why.text);
-        log_info(&who, "closing because: login failed (age=%llds)", age);
-    } else {
-        log_warn(&who, "closing because: %s (age=%llds)", s->why.text, age);
-    }
+    bool refused = e == E_SERVER || e == E_AUTH;
+    log_warn(&who, "server login failed: %s%s", e == E_SERVER ? "FATAL " : "", s->why.text);
+    pool_log_closing(s, refused ? "login failed" : s->why.text);
 }
 
 static void on_opened(struct server *s, enum err e)

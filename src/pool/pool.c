@@ -24,7 +24,8 @@ struct log_who pool_who(const struct server *s)
                             .ptr = s,
                             .database = s->pool->account->database->name,
                             .user = s->pool->account->server_user,
-                            .address = s->pool->node->host};
+                            .address = s->pool->node->host,
+                            .port = s->pool->node->port};
 }
 
 /* ---- granting ------------------------------------------------------------------------------- */
@@ -214,11 +215,11 @@ static bool must_leave_first(const struct server *s)
     return wanted;
 }
 
-static void log_closing(const struct server *s, const char *reason)
+void pool_log_closing(const struct server *s, const char *reason)
 {
+    if (!log_tells(LOG_DISCONNECTIONS)) { return; }
     const struct log_who who = pool_who(s);
-    log_line(s->pool->log_closed ? LOG_LEVEL_LOG : LOG_LEVEL_DEBUG, &who,
-             "closing because: %s (age=%llds)", reason,
+    log_info(&who, "closing because: %s (age=%llds)", reason,
              (long long)((clock_now_us() - s->connected_us) / US_PER_S));
 }
 
@@ -249,7 +250,7 @@ static void on_left(struct server *s, enum err e)
 
 void pool_bury(struct server **ps, const char *reason, struct share *made_for)
 {
-    log_closing(*ps, reason);
+    pool_log_closing(*ps, reason);
     bury(ps, made_for);
 }
 
@@ -258,7 +259,7 @@ void pool_close(struct server **ps, const char *reason, struct share *made_for)
     enum { LEAVE_US = 1000000 };
     struct server *s = *ps;
     struct pool *p = s->pool;
-    log_closing(s, reason);
+    pool_log_closing(s, reason);
     if (!must_leave_first(s)) {
         bury(ps, made_for);
         return;

@@ -152,7 +152,7 @@ static enum err make_settings(struct request *r, struct fault *why)
         .user = c->account->user,
         .database = c->account->database->name,
         .client_addr = c->unix_socket ? NULL : c->address,
-        .client_port = c->port,
+        .client_port = c->unix_socket ? 0 : c->port,
         .application_name = varset_get(c->startup, "application_name"),
         .startup = c->base,
         .text = r->unit.text,

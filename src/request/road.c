@@ -205,8 +205,7 @@ void request_flush(struct request *r)
 enum move request_fail(struct request *r, const struct fault *why)
 {
     struct client *c = r->client;
-    const struct log_who who = client_who(c);
-    log_debug(&who, "event=refused code=%s reason=\"%s\"", err_name(why->code), why->text);
+    client_log_error(c, why);
     store_finish(r, false);
     if (r->server != NULL && r->server->expects.count > 0) {
         /* Answers are due before this one. */

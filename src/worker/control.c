@@ -48,6 +48,9 @@ static enum err open_log(const struct control *c, const struct config *cfg, stru
         .quiet = c->how->quiet || c->how->daemon,
         .json = cfg->o.log_format == LOG_JSON,
         .most = cfg->o.verbose + c->how->verbose > 0 ? LOG_LEVEL_DEBUG : LOG_LEVEL_LOG,
+        .silent = {[LOG_CONNECTIONS] = !cfg->o.log_connections,
+                   [LOG_DISCONNECTIONS] = !cfg->o.log_disconnections,
+                   [LOG_POOLER_ERRORS] = !cfg->o.log_pooler_errors},
         .syslog_ident = cfg->o.syslog ? cfg->o.syslog_ident : NULL,
     };
     enum err e = log_facility(cfg->o.syslog_facility, &log.syslog_facility);
