@@ -101,11 +101,38 @@ void client_log_error(const struct client *c, const struct fault *why)
     log_warn(&who, "pooler error: %s", why->text);
 }
 
+bool client_is_strict(const struct client *c)
+{
+    return c->front->config->o.pgbouncer_compat == COMPAT_STRICT;
+}
+
+/* Has PgBouncer this error too? Else it stands for what the server would say, or is ours alone. */
+static bool is_poolers(const struct fault *why)
+{
+    switch (why->code) {
+    case E_SERVER:
+    case E_CANCELED:
+    case E_DENIED:
+    case E_SYNTAX:
+    case E_EXISTS: return false;
+    default: return strcmp(why->sqlstate, "25P02") != 0;
+    }
+}
+
+void client_put_error(struct client *c, const char *severity, const struct fault *why)
+{
+    struct fault told = *why;
+    if (client_is_strict(c) && is_poolers(why)) {
+        (void)snprintf(told.sqlstate, sizeof told.sqlstate, "08P01");
+    }
+    compose_fault(&c->stream.out, severity, &told);
+}
+
 void client_fail(struct client *c, const struct fault *why)
 {
     if (c->state == CLIENT_CLOSED) { return; }
     client_log_error(c, why);
-    compose_fault(&c->stream.out, "FATAL", why);
+    client_put_error(c, "FATAL", why);
     stream_flush(&c->stream);
     client_close(c, why->text);
 }

@@ -154,6 +154,13 @@ void front_close_all(struct front *f);
 struct log_who client_who(const struct client *c);
 /* An error of ours, not the server's, is on its way to it. */
 void client_log_error(const struct client *c, const struct fault *why);
+/*
+ * That error, into its stream. With pgbouncer_compat = strict an error of PgBouncer's own has the
+ * SQLSTATE that PgBouncer gives to almost all of them: 08P01.
+ */
+void client_put_error(struct client *c, const char *severity, const struct fault *why);
+/* pgbouncer_compat = strict */
+bool client_is_strict(const struct client *c);
 
 /* The name's statement, or NULL. "" is the unnamed one. */
 const struct prepared *client_statement(const struct client *c, const char *name);

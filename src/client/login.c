@@ -145,7 +145,20 @@ static bool is_ignored(const char *list, const char *name)
     return false;
 }
 
-static enum err take_options(struct varset_edit *edit, const char *options, const char *ignored,
+/* PgBouncer takes only what it can track from server to server. */
+static enum err check_tracked(const struct options *o, const char *name, const char *where,
+                              struct fault *why)
+{
+    static const char always[] =
+        "application_name,client_encoding,datestyle,timezone,standard_conforming_strings";
+    if (o->pgbouncer_compat != COMPAT_STRICT || is_ignored(always, name) ||
+        is_ignored(o->track_extra_parameters, name)) {
+        return E_OK;
+    }
+    return fault_state(why, E_REFUSED, "08P01", "unsupported startup parameter%s: %s", where, name);
+}
+
+static enum err take_options(struct varset_edit *edit, const char *options, const struct options *o,
                              struct fault *why)
 {
     struct buf text = {0};
@@ -153,9 +166,13 @@ static enum err take_options(struct varset_edit *edit, const char *options, cons
     const char *name, *value;
     enum err e;
     while ((e = startup_option(options, &at, &text, &name, &value)) == E_OK) {
-        if (!is_ignored(ignored, name)) { varset_edit_set(edit, name, value); }
+        if (is_ignored(o->ignore_startup_parameters, name)) { continue; }
+        e = check_tracked(o, name, " in options", why);
+        if (e != E_OK) { break; }
+        varset_edit_set(edit, name, value);
     }
     buf_done(&text);
+    if (e == E_REFUSED) { return e; }
     if (e != E_EOF) {
         e = fault_state(why, E_REFUSED, "0A000", "unsupported startup parameter in options: %s",
                         options);
@@ -188,12 +205,11 @@ static enum err take_params(struct client *c, const struct startup *s, struct fa
         } else if (strncmp(name, "_pq_.", 5) == 0) {
             l->negotiate = true;
         } else if (!is_ignored(l->config->o.ignore_startup_parameters, name)) {
+            e = check_tracked(&l->config->o, name, "", why);
             varset_edit_set(&edit, name, value);
         }
     }
-    if (e == E_OK && options != NULL) {
-        e = take_options(&edit, options, l->config->o.ignore_startup_parameters, why);
-    }
+    if (e == E_OK && options != NULL) { e = take_options(&edit, options, &l->config->o, why); }
     varset_unref(&l->given);
     l->given = varset_edit_end(&edit);
     if (e != E_OK) { return e; }

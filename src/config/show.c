@@ -109,7 +109,6 @@ static const enum option_id waiting[] = {
     OPTION_tcp_keepintvl,
     OPTION_tcp_user_timeout,
     OPTION_http_listen,
-    OPTION_pgbouncer_compat,
     OPTION_primary_reads,
 };
 

@@ -200,6 +200,14 @@ static enum err check_end(const struct request *r, struct fault *why)
     return E_REFUSED;
 }
 
+/* Where PgBouncer keeps the names of statements, it knows no way to go on without one. */
+static void check_name(struct request *r, const char *name)
+{
+    const struct options *o = &r->client->account->database->config->o;
+    if (name[0] == '\0' || pending_statement(r, name) != NULL) { return; }
+    r->facts.nameless = o->max_prepared_statements > 0;
+}
+
 static enum err add_batch(struct request *r, struct known *k, struct fault *why)
 {
     struct {
@@ -207,6 +215,7 @@ static enum err add_batch(struct request *r, struct known *k, struct fault *why)
         struct bytes text;
     } parsed[UNIT_NAMES];
     unsigned parsed_count = 0;
+    bool strict = client_is_strict(r->client);
     struct unit *u = &r->unit;
     enum err e = E_OK;
     for (size_t at = 0; at < u->raw.len && e == E_OK;) {
@@ -216,6 +225,7 @@ static enum err add_batch(struct request *r, struct known *k, struct fault *why)
         struct bytes body = frame_body(rest, f);
         struct parse_msg parse;
         struct bind_msg bind;
+        struct target_msg target;
         if (f.type == 'P' && extended_read_parse(body, &parse) == E_OK) {
             if (parsed_count < UNIT_NAMES) {
                 parsed[parsed_count].name = parse.name;
@@ -224,6 +234,12 @@ static enum err add_batch(struct request *r, struct known *k, struct fault *why)
                 r->facts.unknown = true;
             }
             if (u->executes == 0) { e = add_text(r, k, parse.text, NULL, why); }
+        } else if (f.type == 'D' && strict && extended_read_target(body, &target) == E_OK) {
+            bool here = target.kind != 'S';
+            for (unsigned i = 0; i < parsed_count && !here; i++) {
+                here = strcmp(parsed[i].name, target.name) == 0;
+            }
+            if (!here) { check_name(r, target.name); }
         } else if (f.type == 'B' && extended_read_bind(body, &bind) == E_OK) {
             struct bytes text = {0};
             for (unsigned i = parsed_count; i > 0 && text.ptr == NULL; i--) {
@@ -235,6 +251,7 @@ static enum err add_batch(struct request *r, struct known *k, struct fault *why)
             }
             if (text.ptr == NULL) {
                 r->facts.unknown = true; /* the server will say that it does not exist */
+                if (strict) { check_name(r, bind.statement); }
             } else {
                 e = check_end(r, why);
                 if (e == E_OK) { e = add_text(r, k, text, &bind, why); }
@@ -278,6 +295,11 @@ enum move step_classify(struct request *r)
     case UNIT_BATCH: e = add_batch(r, k, &why); break;
     case UNIT_FUNCTION: f->unknown = f->may_taint = true; break;
     case UNIT_STREAM: e = add_long(r, k, &why); break;
+    }
+    if (f->nameless) {
+        (void)fault_state(&why, E_NOTFOUND, "26000", "prepared statement did not exist");
+        client_fail(r->client, &why);
+        return MOVE_GONE;
     }
     if (e != E_OK) { return request_fail(r, &why); }
     if (f->unknown) { f->writes_all = true; }

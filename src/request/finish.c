@@ -158,7 +158,7 @@ void finish_lost(struct request *r, const struct fault *why)
         return;
     }
     bool batch = r->batch_open || r->left > 0;
-    compose_fault(&c->stream.out, "ERROR", why);
+    client_put_error(c, "ERROR", why);
     c->lost = in_transaction;
     c->status = in_transaction ? 'E' : 'I';
     r->batch_open = r->settings_sent = false;

@@ -76,7 +76,8 @@ struct facts {
     bool sets;                      /* one is SET or RESET */
     bool discards;                  /* one drops all prepared statements */
     bool nocache;                   /* a hint says so */
-    bool ends;                      /* one of them ends a transaction or a part of it */
+    bool nameless;  /* names a statement that was never parsed, and that ends the client */
+    bool ends;      /* one of them ends a transaction or a part of it */
     bool may_taint; /* calls what no catalog tells about: it may change the session */
     bool writes_all;
     unsigned writes_count;

@@ -223,7 +223,7 @@ enum move request_fail(struct request *r, const struct fault *why)
         c->in_tx = varset_ref(c->wanted);
         if (r->server != NULL) { pool_recover(&r->server, false, WASH_NONE); }
     }
-    compose_fault(&c->stream.out, "ERROR", why);
+    client_put_error(c, "ERROR", why);
     if (r->unit.kind == UNIT_QUERY || r->unit.kind == UNIT_FUNCTION || r->unit.sync ||
         (r->unit.kind == UNIT_STREAM && r->unit.type != 'B')) {
         compose_ready(&c->stream.out, c->status);
