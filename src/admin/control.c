@@ -6,12 +6,12 @@
 
 #include <stdlib.h>
 
+#include "admin/process.h"
 #include "admin/roll.h"
 #include "admin/tour.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "pgwire/compose.h"
 
 enum { LOOK_US = 10000 };
 
@@ -116,8 +116,7 @@ static unsigned count_left(const struct session *s)
     return left;
 }
 
-/* Are all the scope's databases in force paused, and is there one? */
-static bool is_paused(const struct session *s, const char *scope)
+bool control_is_paused(const struct session *s, const char *scope)
 {
     unsigned paused, going;
     roll_paused(s->office->front->registry, scope, &paused, &going);
@@ -131,7 +130,7 @@ static void on_look(struct timer *t)
 
 static void look(struct session *s)
 {
-    if (s->wait == SESSION_WAITS_PAUSE && !is_paused(s, s->scope)) {
+    if (s->wait == SESSION_WAITS_PAUSE && !control_is_paused(s, s->scope)) {
         s->wait = SESSION_ACTS;
         session_error(s, "57014", "PAUSE was ended by RESUME");
         return;
@@ -194,7 +193,7 @@ struct order { /* a row of the commands below */
     const char *verb; /* "cannot VERB admin db" */
 };
 
-static void log_command(const struct session *s, const char *name, const char *scope)
+void control_log(const struct session *s, const char *name, const char *scope)
 {
     const struct log_who who = client_who(s->client);
     if (scope == NULL) {
@@ -204,24 +203,24 @@ static void log_command(const struct session *s, const char *name, const char *s
     }
 }
 
-static bool is_suspended(const struct session *s)
+bool control_is_suspended(const struct session *s)
 {
     return atomic_load(&s->office->front->shared->rest) != REST_NONE;
 }
 
 static void run_pause(struct session *s, const char *scope)
 {
-    if (is_suspended(s) || (scope == NULL && is_paused(s, NULL))) {
+    if (control_is_suspended(s) || (scope == NULL && control_is_paused(s, NULL))) {
         session_error(s, "55000", "already suspended/paused");
         return;
     }
-    log_command(s, "PAUSE", scope);
+    control_log(s, "PAUSE", scope);
     set_paused(s, scope, true);
     start(s, (struct round){
                  .tag = "PAUSE", .scope = scope, .act = pool_recycle, .then = SESSION_WAITS_PAUSE});
 }
 
-static bool any_paused(const struct session *s)
+bool control_any_paused(const struct session *s)
 {
     unsigned paused, going;
     roll_paused(s->office->front->registry, NULL, &paused, &going);
@@ -230,45 +229,45 @@ static bool any_paused(const struct session *s)
 
 static void run_resume(struct session *s, const char *scope)
 {
-    if (scope == NULL && is_suspended(s)) {
-        log_command(s, "RESUME", NULL);
+    if (scope == NULL && control_is_suspended(s)) {
+        control_log(s, "RESUME", NULL);
         s->office->hooks.resume(s->office->hooks.arg);
         session_complete(s, "RESUME");
         return;
     }
-    if (scope == NULL && !any_paused(s)) {
+    if (scope == NULL && !control_any_paused(s)) {
         session_error(s, "55000", "pooler is not paused/suspended");
         return;
     }
-    if (scope != NULL && !is_paused(s, scope)) {
+    if (scope != NULL && !control_is_paused(s, scope)) {
         session_error(s, "55000", "database %s is not paused", scope);
         return;
     }
-    log_command(s, "RESUME", scope);
+    control_log(s, "RESUME", scope);
     set_paused(s, scope, false);
     start(s, (struct round){.tag = "RESUME", .scope = scope, .act = pool_pump});
 }
 
 static void run_reconnect(struct session *s, const char *scope)
 {
-    log_command(s, "RECONNECT", scope);
+    control_log(s, "RECONNECT", scope);
     start(s, (struct round){.tag = "RECONNECT", .scope = scope, .act = pool_recycle});
 }
 
 static void run_kill(struct session *s, const char *scope)
 {
-    if (is_suspended(s) || is_paused(s, NULL)) {
+    if (control_is_suspended(s) || control_is_paused(s, NULL)) {
         session_error(s, "55000", "already suspended/paused");
         return;
     }
-    log_command(s, "KILL", scope);
+    control_log(s, "KILL", scope);
     set_paused(s, scope, true);
     start(s, (struct round){.tag = "KILL", .scope = scope, .act = pool_recycle, .kill = true});
 }
 
 static void run_wait_close(struct session *s, const char *scope)
 {
-    log_command(s, "WAIT_CLOSE", scope);
+    control_log(s, "WAIT_CLOSE", scope);
     s->wait = SESSION_WAITS_CLOSE;
     s->scope = scope;
     look(s);
@@ -283,7 +282,7 @@ static void set_disabled(struct session *s, const char *scope, bool disabled)
         }
     }
     mem_free(&roll.items);
-    log_command(s, disabled ? "DISABLE" : "ENABLE", scope);
+    control_log(s, disabled ? "DISABLE" : "ENABLE", scope);
     session_complete(s, disabled ? "DISABLE" : "ENABLE");
 }
 
@@ -342,110 +341,7 @@ static void run_order(struct session *s, const struct order *o, const char *name
     }
 }
 
-/* ---- commands on the process ----------------------------------------------------------------- */
-
-struct note { /* a hook's answer finds its way home by this */
-    struct front *front;
-    uint32_t session_id;
-    char *tag;
-    bool reload;
-};
-
-static void on_hook_done(void *arg, const struct fault *why)
-{
-    struct note *n = arg;
-    struct office *o = n->front->office;
-    struct session *s = o == NULL ? NULL : session_find(o, n->session_id);
-    if (s != NULL) { s->wait = SESSION_ACTS; }
-    if (s != NULL && why == NULL) {
-        session_complete(s, n->tag);
-    } else if (s != NULL && n->reload) {
-        struct fault told;
-        (void)fault_state(&told, E_CONFIG, "F0000",
-                          "RELOAD failed, see logs for additional details");
-        fault_hint(&told, "%s", why->text);
-        session_fault(s, &told);
-    } else if (s != NULL && why->sqlstate[0] != '\0') {
-        session_fault(s, why);
-    } else if (s != NULL) {
-        session_error(s, why->code == E_NOTFOUND ? "42704" : "22023", "%s", why->text);
-    }
-    mem_free(&n->tag);
-    mem_free(&n);
-}
-
-static struct note *make_note(const struct session *s, char *tag, bool reload)
-{
-    struct note *n = mem_new(struct note);
-    n->front = s->office->front;
-    n->session_id = s->id;
-    n->tag = tag;
-    n->reload = reload;
-    return n;
-}
-
-static void run_reload(struct session *s)
-{
-    struct office *o = s->office;
-    log_command(s, "RELOAD", NULL);
-    o->hooks.reload(o->hooks.arg, o->front->loop, on_hook_done,
-                    make_note(s, mem_strdup("RELOAD"), true));
-}
-
-static void run_suspend(struct session *s)
-{
-    struct office *o = s->office;
-    if (is_suspended(s) || is_paused(s, NULL)) {
-        session_error(s, "55000", "already suspended/paused");
-        return;
-    }
-    if (any_paused(s)) {
-        session_error(s, "55000", "cannot suspend with paused databases");
-        return;
-    }
-    log_command(s, "SUSPEND", NULL);
-    s->wait = SESSION_WAITS_SUSPEND;
-    o->hooks.suspend(o->hooks.arg, o->front->loop, on_hook_done,
-                     make_note(s, mem_strdup("SUSPEND"), false));
-}
-
-static bool is_set(const struct command *c)
-{
-    bool sign = c->count == 4 && (c->words[2].kind == WORD_EQUALS || command_is(c, 2, "TO"));
-    return command_is(c, 0, "SET") && sign && command_name(c, 1) != NULL &&
-           command_value(c, 3) != NULL;
-}
-
-static void run_set(struct session *s, const struct command *c)
-{
-    const char *key = command_value(c, 1), *value = command_value(c, 3);
-    if (!s->client->admin) {
-        session_error(s, "42501", "admin access needed");
-        return;
-    }
-    struct office *o = s->office;
-    const struct log_who who = client_who(s->client);
-    log_info(&who, "SET %s command issued", key);
-    o->hooks.set(o->hooks.arg, o->front->loop, key, value, on_hook_done,
-                 make_note(s, mem_printf("SET %s=%s", key, value), false));
-}
-
-/* The answer goes out first: afterwards nobody may be left to give it. */
-static void run_shutdown(struct session *s, enum shutdown_mode mode)
-{
-    static const char *const names[] = {
-        [SHUTDOWN_NOW] = "SHUTDOWN",
-        [SHUTDOWN_WAIT_FOR_SERVERS] = "SHUTDOWN WAIT_FOR_SERVERS",
-        [SHUTDOWN_WAIT_FOR_CLIENTS] = "SHUTDOWN WAIT_FOR_CLIENTS",
-    };
-    struct admin_hooks hooks = s->office->hooks;
-    log_command(s, names[mode], NULL);
-    compose_complete(session_out(s), "SHUTDOWN");
-    compose_ready(session_out(s), 'I');
-    stream_flush(&s->client->stream);
-    s->busy = false;
-    hooks.shutdown(hooks.arg, mode);
-}
+/* ---- the others ------------------------------------------------------------------------------ */
 
 static void run_kill_client(struct session *s, const char *text)
 {
@@ -459,26 +355,11 @@ static void run_kill_client(struct session *s, const char *text)
     start(s, (struct round){.tag = "KILL_CLIENT", .client_id = (uint32_t)id});
 }
 
-/* Those with words of their own. false: none of them. */
-static bool run_special(struct session *s, const struct command *c)
+/* Not on databases. false: none of these. */
+static bool run_other(struct session *s, const struct command *c)
 {
-    if (command_is(c, 0, "RELOAD") && c->count == 1) {
-        run_reload(s);
-    } else if (command_is(c, 0, "SHUTDOWN") && c->count == 1) {
-        run_shutdown(s, SHUTDOWN_NOW);
-    } else if (command_is(c, 0, "SHUTDOWN") && c->count == 2 &&
-               command_is(c, 1, "WAIT_FOR_SERVERS")) {
-        run_shutdown(s, SHUTDOWN_WAIT_FOR_SERVERS);
-    } else if (command_is(c, 0, "SHUTDOWN") && c->count == 2 &&
-               command_is(c, 1, "WAIT_FOR_CLIENTS")) {
-        run_shutdown(s, SHUTDOWN_WAIT_FOR_CLIENTS);
-    } else if (command_is(c, 0, "KILL_CLIENT") && c->count <= 2) {
-        run_kill_client(s, command_value(c, 1));
-    } else if (command_is(c, 0, "SUSPEND") && c->count == 1) {
-        run_suspend(s);
-    } else {
-        return false;
-    }
+    if (!command_is(c, 0, "KILL_CLIENT") || c->count > 2) { return process_run(s, c); }
+    run_kill_client(s, command_value(c, 1));
     return true;
 }
 
@@ -488,15 +369,11 @@ static bool needs_admin(const struct command *c)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (command_is(c, 0, names[i])) { return true; }
     }
-    return false;
+    return process_is_set(c);
 }
 
 bool control_run_command(struct session *s, const struct command *c)
 {
-    if (is_set(c)) {
-        run_set(s, c);
-        return true;
-    }
     const struct order *o = NULL;
     for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
         if (command_is(c, 0, orders[i].name)) { o = &orders[i]; }
@@ -506,7 +383,7 @@ bool control_run_command(struct session *s, const struct command *c)
         session_error(s, "42501", "admin access needed");
         return true;
     }
-    if (o == NULL) { return run_special(s, c); }
+    if (o == NULL) { return run_other(s, c); }
     bool named = c->count == 2 && command_name(c, 1) != NULL;
     if (c->count != 1 && !named) { return false; }
     run_order(s, o, command_name(c, 1));

@@ -1,4 +1,4 @@
-/* Commands that change something: PAUSE, RESUME, RELOAD, SET, SHUTDOWN, KILL and their like. */
+/* Commands that change something: here those on databases and clients, in process.h the others. */
 #pragma once
 
 #include "admin/command.h"
@@ -8,3 +8,11 @@
 bool control_run_command(struct session *s, const struct command *c);
 /* A CancelRequest: a waiting PAUSE is taken back. */
 void control_cancel(struct session *s);
+
+/* ---- for process.c */
+/* "NAME command issued" */
+void control_log(const struct session *s, const char *name, const char *scope);
+bool control_is_suspended(const struct session *s);
+/* Are all the scope's databases in force paused, and is there one? scope NULL: all. */
+bool control_is_paused(const struct session *s, const char *scope);
+bool control_any_paused(const struct session *s);

@@ -1,13 +1,21 @@
-/* NODES, WORKERS, SETTINGS: what only pgusher has. */
+/* NODES, ROUTES, WORKERS, SETTINGS: what only pgusher has. */
 #include "admin/roll.h"
 #include "admin/show.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "config/option.h"
 
 static const struct column node_columns[] = {
     SHOW_TEXT("database"), SHOW_TEXT("host"),       SHOW_INT("port"),
     SHOW_TEXT("role"),     SHOW_TEXT("up"),         SHOW_LONG("lag_ms"),
     SHOW_INT("timeline"),  SHOW_TEXT("replay_lsn"), SHOW_TEXT("last_error"),
+};
+static const struct column route_columns[] = {
+    SHOW_TEXT("database"),         SHOW_TEXT("user"),
+    SHOW_TEXT("pool_mode"),        SHOW_TEXT("read_write_split"),
+    SHOW_TEXT("read_consistency"), SHOW_TEXT("cache"),
+    SHOW_LONG("queries"),          SHOW_LONG("replica_queries"),
+    SHOW_LONG("cache_hits"),
 };
 static const struct column worker_columns[] = {SHOW_INT("worker"), SHOW_INT("clients"),
                                                SHOW_INT("waiting"), SHOW_INT("servers"),
@@ -82,6 +90,36 @@ static void fill_nodes(struct gathering *g, struct table *t)
     mem_free(&roll.items);
 }
 
+/* ---- routes ---------------------------------------------------------------------------------- */
+
+static void fill_routes(struct gathering *g, struct table *t)
+{
+    struct account_roll roll = roll_accounts(g->office->front->registry);
+    for (size_t i = 0; i < roll.count; i++) {
+        const struct account *a = roll.items[i];
+        const struct database *db = a->database;
+        if (atomic_load(&db->retired)) { continue; }
+        uint64_t all = 0, replica = 0, cached = 0;
+        for (unsigned w = 0; w < a->stats_count; w++) {
+            all += atomic_load(&a->stats[w].queries);
+            replica += atomic_load(&a->stats[w].replica_queries);
+            cached += atomic_load(&a->stats[w].cache_hits);
+        }
+        table_row(t);
+        table_text(t, db->name);
+        table_text(t, a->user);
+        table_text(t, option_pool_modes[a->mode]);
+        table_yes(t, db->split);
+        table_text(t, option_consistencies[db->consistency]);
+        table_text(t, option_cache_modes[db->cache]);
+        table_int(t, (int64_t)all);
+        table_int(t, (int64_t)replica);
+        table_int(t, (int64_t)cached);
+        table_end(t);
+    }
+    mem_free(&roll.items);
+}
+
 /* ---- workers --------------------------------------------------------------------------------- */
 
 static void visit_worker(struct gathering *g, struct front *f)
@@ -129,6 +167,7 @@ static void fill_settings(struct gathering *g, struct table *t)
 }
 
 const struct show show_nodes = {"nodes", SHOW_COLUMNS(node_columns), NULL, fill_nodes, NULL};
+const struct show show_routes = {"routes", SHOW_COLUMNS(route_columns), NULL, fill_routes, NULL};
 const struct show show_workers = {"workers", SHOW_COLUMNS(worker_columns), visit_worker, NULL,
                                   NULL};
 const struct show show_settings = {"settings", SHOW_COLUMNS(setting_columns), NULL, fill_settings,

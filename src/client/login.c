@@ -309,6 +309,8 @@ static void finish(struct client *c, struct bytes parameters)
     compose_key(out, bytes_of(c->key, c->key_len));
     compose_ready(out, 'I');
     free_login(c);
+    const struct log_who who = client_who(c);
+    log_debug(&who, "logged in");
     timer_clear(&c->front->loop->timers, &c->timer);
     c->state = CLIENT_READY;
     c->active_us = clock_now_us();

@@ -368,3 +368,133 @@ def test_show_fds_tells_others_about_them(proxy, console):
     with proxy.raw() as other:
         other.startup(user="other", database="pgbouncer")
         assert other.simple("SHOW FDS").sqlstate == "42501"
+
+
+def settings(console):
+    return {r["key"]: r["value"] for r in console.simple("SHOW CONFIG").dicts()}
+
+
+@pytest.mark.parametrize("sql, tag, key, shown", [
+    ("SET max_client_conn = '77'", "SET max_client_conn=77", "max_client_conn", "77"),
+    ("set query_timeout to 2.5;", "SET query_timeout=2.5", "query_timeout", "2.5"),
+    ("SET pool_mode = session", "SET pool_mode=session", "pool_mode", "session"),
+    ("SET stats_users = 'a, b'", "SET stats_users=a, b", "stats_users", "a, b"),
+    ("SET server_reset_query = ''", "SET server_reset_query=", "server_reset_query", ""),
+])
+def test_set_changes_and_show_config_tells(console, sql, tag, key, shown):
+    assert console.simple(sql).tags == [tag]
+    assert settings(console)[key] == shown
+
+
+@pytest.mark.parametrize("sql, sqlstate", [
+    ("SET max_client_conn = lots", "22023"),
+    ("SET pool_mode = swimming", "22023"),
+    ("SET listen_port = 1", "22023"),
+    ("SET nonsense = 1", "42704"),
+    ("SET max_client_conn", "42601"),
+])
+def test_set_is_checked_as_the_ini_is(console, sql, sqlstate):
+    before = settings(console)
+    assert console.simple(sql).sqlstate == sqlstate
+    assert settings(console) == before
+
+
+def test_what_is_set_holds_at_once_and_until_the_reload(proxy, console):
+    assert console.simple("SET max_client_conn = 1").error is None
+    proxy.connect()
+    with pytest.raises(psycopg.OperationalError, match="max_client_conn"):
+        proxy.connect()
+    assert console.simple("RELOAD").tags == ["RELOAD"]
+    assert settings(console)["max_client_conn"] == "1000"
+    assert proxy.connect().execute("SELECT 1").fetchone() == (1,)
+
+
+def test_kill_drops_clients_and_servers_and_leaves_the_database_paused(proxy, console, cluster):
+    busy, idle = proxy.connect(autocommit=False), proxy.connect()
+    busy.execute("SELECT 1")
+    assert console.simple("KILL app").tags == ["KILL"]
+    for c in (busy, idle):
+        with pytest.raises(psycopg.OperationalError):
+            c.execute("SELECT 1")
+    wait_for("the servers to be gone", lambda: not cluster.primary.backends(user="app"))
+    row = next(r for r in console.simple("SHOW DATABASES").dicts() if r["name"] == "app")
+    assert row["paused"] == "1"
+    assert console.simple("RESUME app").tags == ["RESUME"]
+    assert proxy.connect().execute("SELECT 1").fetchone() == (1,)
+
+
+def test_disable_rejects_new_clients_only(proxy, console):
+    c = proxy.connect()
+    assert console.simple("DISABLE app").tags == ["DISABLE"]
+    with pytest.raises(psycopg.OperationalError, match='database "app" is disabled'):
+        proxy.connect()
+    assert c.execute("SELECT 1").fetchone() == (1,)
+    assert console.simple("ENABLE app").tags == ["ENABLE"]
+    proxy.connect()
+
+
+def test_reconnect_replaces_servers_at_their_release_and_wait_close_waits_for_it(proxy, console):
+    c = proxy.connect(autocommit=False)
+    before = c.execute("SELECT pg_backend_pid()").fetchone()
+    assert console.simple("RECONNECT app").tags == ["RECONNECT"]
+    assert [r["close_needed"] for r in console.simple("SHOW SERVERS").dicts()] == ["1"]
+    console.send(wire.query("WAIT_CLOSE app"))
+    assert console.quiet(0.3)
+    assert c.execute("SELECT pg_backend_pid()").fetchone() == before
+    c.commit()
+    assert console.until_ready().tags == ["WAIT_CLOSE"]
+    assert c.execute("SELECT pg_backend_pid()").fetchone() != before
+
+
+def test_pause_is_taken_back_by_a_cancel(proxy, console):
+    c = proxy.connect(autocommit=False)
+    c.execute("SELECT 1")
+    console.send(wire.query("PAUSE"))
+    assert console.quiet(0.2)
+    console.cancel()
+    assert console.until_ready().sqlstate == "57014"
+    c.commit()
+    assert c.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_signals_pause_and_resume(proxy, console):
+    c = proxy.raw()
+    c.startup()
+    c.simple("SELECT 1")
+    state = lambda: {r["key"]: r["value"] for r in console.simple("SHOW STATE").dicts()}
+    proxy.signal(signal.SIGUSR1)
+    wait_for("the pause", lambda: state()["paused"] == "yes")
+    c.send(wire.query("SELECT 1"))
+    assert c.quiet(0.2)
+    proxy.signal(signal.SIGUSR2)
+    assert c.until_ready().value() == "1"
+    assert state()["active"] == "yes"
+
+
+def test_shutdown_waits_for_servers(proxy, console):
+    """Who is in a transaction ends it; who waits for a server, or does nothing, is thrown out."""
+    busy, idle = proxy.connect(autocommit=False), proxy.raw()
+    busy.execute("SELECT 1")
+    idle.startup()
+    assert console.simple("SHUTDOWN WAIT_FOR_SERVERS").tags == ["SHUTDOWN"]
+    assert idle.expect_closed()
+    assert busy.execute("SELECT 2").fetchone() == (2,)
+    with pytest.raises(OSError):
+        proxy.raw()
+    busy.commit()
+    assert proxy.process.wait(10) == 0
+
+
+def test_shutdown_waits_for_clients(proxy, console):
+    busy = proxy.connect(autocommit=False)
+    busy.execute("SELECT 1")
+    assert console.simple("SHUTDOWN WAIT_FOR_CLIENTS").tags == ["SHUTDOWN"]
+    with pytest.raises(OSError):
+        proxy.raw()
+    with proxy.raw(path=proxy.folder / f".s.PGSQL.{proxy.port}") as other:  # the console is still to be had
+        other.startup(user="boss", database="pgbouncer")
+        assert other.simple("SHOW VERSION").error is None
+        assert other.simple("RESUME").error is not None
+    assert busy.execute("SELECT 2").fetchone() == (2,)
+    busy.commit()
+    assert proxy.process.wait(10) == 0

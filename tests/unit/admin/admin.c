@@ -126,8 +126,11 @@ static int start(void **state)
     for (unsigned i = 0; i < 2; i++) {
         loop_init(&loops[i]);
         loops[i].index = i;
-        fronts[i] = (struct front){
-            .loop = &loops[i], .registry = registry, .shared = shared, .console = &admin_ops};
+        fronts[i] = (struct front){.loop = &loops[i],
+                                   .registry = registry,
+                                   .config = config,
+                                   .shared = shared,
+                                   .console = &admin_ops};
         dlist_init(&fronts[i].clients);
         offices[i] = office_new(&fronts[i], front_list, 2, NULL, &hooks);
     }
@@ -288,6 +291,9 @@ TEST(an_account_has_a_row_in_pools_stats_and_users)
     CHECK(has(ask("SHOW STATS_TOTALS"), "T13\nclinic|0|5|0|0|0|0|0|0|0|0|0|0\npgbouncer|0|"));
     CHECK(has(ask("SHOW STATS"), "T25\nclinic|0|5|"));
     CHECK(has(ask("SHOW TOTALS"), "\ntotal_xact_count|5\n"));
+    stats_add(&a->stats[1].queries, 9);
+    stats_add(&a->stats[1].replica_queries, 4);
+    CHECK_STR(ask("SHOW ROUTES"), "T9\nclinic|app|session|no|cluster|memory|9|4|0\n=SHOW\nZ\n");
     CHECK_STR(ask("SHOW USERS"), "T8\napp|3||~|0|0|0|0\n=SHOW\nZ\n");
 }
 
