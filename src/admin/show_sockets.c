@@ -193,12 +193,22 @@ static void visit_clients(struct gathering *g, struct front *f)
 
 /* ---- servers --------------------------------------------------------------------------------- */
 
-static const char *server_state_text(const struct table *t, const struct server_seen *seen)
+/* At rest for so long that it is checked before its next use? */
+static bool is_used(const struct server *s, const struct options *o)
+{
+    return o->server_check_query[0] != '\0' &&
+           clock_now_us() - s->released_us > o->server_check_delay_us;
+}
+
+static const char *server_state_text(const struct table *t, const struct server_seen *seen,
+                                     const struct options *o)
 {
     bool list = t->columns == debug_columns;
     switch (seen->state) {
     case SERVER_LOGIN: return list ? "sv_login" : "new";
-    case SERVER_IDLE: break;
+    case SERVER_IDLE:
+        if (is_used(seen->server, o)) { return list ? "sv_used" : "used"; }
+        break;
     case SERVER_ACTIVE:
     case SERVER_MOVING: return list ? "sv_active" : "active";
     case SERVER_CLEANING:
@@ -218,7 +228,8 @@ static const struct client *holder_of(const struct server *s)
     return ((const struct request *)s->holder)->client;
 }
 
-static void put_server(struct table *t, const struct account *a, const struct server_seen *seen)
+static void put_server(struct table *t, const struct account *a, const struct server_seen *seen,
+                       const struct options *o)
 {
     const struct server *s = seen->server;
     const struct node *n = s->target->node;
@@ -228,7 +239,7 @@ static void put_server(struct table *t, const struct account *a, const struct se
         .user = a->user,
         .database = a->database->name,
         .replication = holder == NULL ? "none" : replication_name(holder),
-        .state = server_state_text(t, seen),
+        .state = server_state_text(t, seen, o),
         .stream = &s->stream,
         .host = n->host,
         .port = n->port,
@@ -254,7 +265,7 @@ static void put_servers(struct gathering *g, struct front *f, bool active_only)
         roll_servers(roll.items[i], f->loop, &servers);
         for (size_t k = 0; k < servers.count; k++) {
             if (active_only && servers.items[k].state == SERVER_IDLE) { continue; }
-            put_server(&t, roll.items[i], &servers.items[k]);
+            put_server(&t, roll.items[i], &servers.items[k], &g->config->o);
         }
         mem_free(&servers.items);
     }

@@ -496,3 +496,13 @@ def test_shutdown_waits_for_clients(proxy, console):
     assert busy.execute("SELECT 2").fetchone() == (2,)
     busy.commit()
     assert proxy.process.wait(10) == 0
+
+
+def test_a_server_at_rest_for_long_is_used_not_idle(run_pgusher, cluster):
+    proxy = run_pgusher({"app": cluster.primary.connstr}, server_check_delay="0.2")
+    proxy.connect().execute("SELECT 1")
+    states = lambda: [r["state"] for r in proxy.console("SHOW SERVERS")]
+    wait_for("the time to pass", lambda: states() == ["used"])
+    row = next(r for r in proxy.console("SHOW POOLS") if r["database"] == "app")
+    assert (row["sv_idle"], row["sv_used"]) == ("0", "1")
+    assert [r["state"] for r in proxy.console("SHOW SOCKETS") if r["type"] == "S"] == ["sv_used"]
