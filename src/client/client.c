@@ -133,48 +133,43 @@ void client_fail(struct client *c, const struct fault *why)
     if (c->state == CLIENT_CLOSED) { return; }
     client_log_error(c, why);
     client_put_error(c, "FATAL", why);
+    /* The end comes in one packet with its reason: who has read the one sees the other, and does
+     * not ask again in between. */
+    bool plain = stream_tls(&c->stream) == NULL && stream_is_open(&c->stream);
+    if (plain) { socket_cork(c->stream.fd); }
     stream_flush(&c->stream);
+    if (plain) { socket_finish(c->stream.fd); }
     client_close(c, why->text);
-}
-
-static void drain(struct client *c)
-{
-    if (c->console_user != NULL) { return; }
-    c->draining = true;
-    c->ops->drain(c);
 }
 
 /*
  * Who asked a moment ago is about to ask again, and a good-bye would cross with the question: it
- * comes with the next answer instead, or at the sweep.
+ * comes with the next answer instead, or when enough time has passed.
  */
-void front_drain(struct front *f, bool hasty)
+static void drain(struct front *f)
 {
     int64_t now_us = clock_now_us();
-    f->draining = true;
-    f->hasty = hasty;
     dlist_each (node, &f->clients) {
         struct client *c = container_of(node, struct client, node);
-        if (c->state != CLIENT_READY || c->console_user != NULL) { continue; }
-        if (hasty || now_us - c->active_us > FRONT_GRACE_US) {
-            drain(c);
-        } else {
+        if (c->state == CLIENT_READY && c->console_user == NULL) {
             c->draining = true;
+            if (f->hasty || now_us - c->active_us > FRONT_GRACE_US) { c->ops->drain(c); }
+        } else if (c->state == CLIENT_LOGIN && now_us - c->connected_us > FRONT_LOGIN_US) {
+            client_login_sweep(c);
         }
     }
 }
 
+void front_drain(struct front *f, bool hasty)
+{
+    f->draining = true;
+    f->hasty = hasty;
+    drain(f);
+}
+
 void front_sweep(struct front *f)
 {
-    f->swept = true;
-    dlist_each (node, &f->clients) {
-        struct client *c = container_of(node, struct client, node);
-        if (c->state == CLIENT_READY) {
-            drain(c);
-        } else {
-            client_login_sweep(c);
-        }
-    }
+    drain(f);
 }
 
 void front_close_all(struct front *f)

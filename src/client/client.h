@@ -104,7 +104,6 @@ struct front {
     _Atomic unsigned consoles_count; /* of those, on the console */
     bool draining;                   /* pgusher stops */
     bool hasty;                      /* ... and who waits for a server is not waited for */
-    bool swept;                      /* ... nor who may be about to ask */
 };
 
 /* SUSPEND: shall clients and servers be put to rest, and at any price? */
@@ -145,9 +144,9 @@ void client_fail(struct client *c, const struct fault *why) COLD;
  * To all of this front but the consoles: finish what you do and go. Who has just been served or is
  * logging in may have one more transaction, if it comes within FRONT_GRACE_US.
  */
-enum { FRONT_GRACE_US = 1000000 };
+enum { FRONT_GRACE_US = 1000000, FRONT_LOGIN_US = 5000000 };
 void front_drain(struct front *f, bool hasty);
-/* Those are over. */
+/* Now and then afterwards: for whom that time is over. */
 void front_sweep(struct front *f);
 void front_close_all(struct front *f);
 

@@ -329,7 +329,6 @@ static void go_on(struct client *c)
     if (c->state != CLIENT_READY) { return; }
     if (c->front->draining && c->console_user == NULL) {
         c->draining = true; /* it goes after its first transaction */
-        if (c->front->swept) { c->ops->drain(c); }
     }
     if (c->state == CLIENT_READY && buf_len(&c->stream.in) > 0) { c->ops->events(c, 0); }
 }

@@ -336,6 +336,17 @@ void address_text(const struct address *a, char *host, size_t host_size, int *po
     }
 }
 
+void socket_cork(int fd)
+{
+    int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on); /* fails on unix sockets: fine */
+}
+
+void socket_finish(int fd)
+{
+    (void)shutdown(fd, SHUT_WR); /* it may be gone already */
+}
+
 void socket_tune(int fd, bool keepalive)
 {
     int on = 1;

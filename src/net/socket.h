@@ -70,5 +70,8 @@ void address_text(const struct address *a, char *host, size_t host_size, int *po
 bool socket_peer_uid(int fd, uid_t *ret);
 /* The process there; 0 when it cannot be told. */
 pid_t socket_peer_pid(int fd);
+/* What is written from here on goes out with the end, socket_finish(), in one packet if it fits. */
+void socket_cork(int fd);
+void socket_finish(int fd);
 /* TCP_NODELAY and keepalive, where the socket has them. */
 void socket_tune(int fd, bool keepalive);

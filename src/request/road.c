@@ -194,7 +194,8 @@ void request_flush(struct request *r)
             stream_pause(&c->stream, true);
         }
     }
-    if (stream_unwritten(&c->stream) > 0) { stream_flush(&c->stream); }
+    /* A client that is to go may be told so in the same write: after_run(). */
+    if (stream_unwritten(&c->stream) > 0 && !c->draining) { stream_flush(&c->stream); }
 }
 
 /*
@@ -440,6 +441,7 @@ static void after_run(struct client *c)
     if (c->draining && between && c->status == 'I' && buf_len(&c->stream.in) == 0) {
         c->ops->drain(c);
     }
+    if (c->draining && c->state != CLIENT_CLOSED) { stream_flush(&c->stream); }
 }
 
 void request_resume(struct client *c)

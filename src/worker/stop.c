@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "worker/notify.h"
 
-enum { LOOK_US = 20000 };
+enum { LOOK_US = 20000, SWEEP_US = 200000 };
 
 /* ---- closing: clients, then servers, then the loop ------------------------------------------- */
 
@@ -62,8 +62,8 @@ static void on_look(struct timer *t)
         stop_now(s);
         return;
     }
-    if (s->sweep_us != 0 && now_us >= s->sweep_us) {
-        s->sweep_us = 0;
+    if (now_us >= s->sweep_us) {
+        s->sweep_us = now_us + SWEEP_US;
         crew_each(s->crew, worker_sweep, s->loop, NULL, NULL);
     }
     timer_set(&s->loop->timers, &s->timer, now_us + LOOK_US);

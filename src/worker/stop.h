@@ -13,7 +13,7 @@ struct stop {
     struct crew *crew;
     struct loop *loop; /* is stopped when all is done */
     struct timer timer;
-    int64_t sweep_us; /* from then on nobody is expected to ask anything new; 0: past */
+    int64_t sweep_us; /* when those are looked at next who may have had one more transaction */
     int64_t until_us; /* clients are closed then at the latest; 0: no limit */
     enum stopping state;
     bool hasty;

@@ -30,7 +30,7 @@ void worker_close_doors(struct worker *w);     /* all that are left */
 /* Idle clients go, busy ones when they are done; front_drain(). */
 void worker_drain(struct worker *w);
 void worker_drain_hasty(struct worker *w); /* ... and those that wait for a server at once */
-void worker_sweep(struct worker *w);       /* ... and those that might have asked */
+void worker_sweep(struct worker *w);       /* ... and those that have not asked again */
 void worker_close_clients(struct worker *w);
 /* Takes over the configuration in force. */
 void worker_configure(struct worker *w);

@@ -182,7 +182,7 @@ def test_a_file_that_cannot_be_read_leaves_the_old_state(proxy, console, polite_
     if how == "a folder":
         path.mkdir()
     refused(proxy, console, before, str(path), {"missing": "No such file", "unreadable": "Permission denied",
-                                                "a folder": "directory"}[how])
+                                                "a folder": {"ini": "directory", "auth_file": "a file"}[file]}[how])
     if how == "a folder":
         path.rmdir()
     with proxy.raw() as c:
