@@ -18,6 +18,7 @@
 #include "pgwire/frame.h"
 #include "pgwire/response.h"
 #include "pgwire/startup.h"
+#include "server/tuning.h"
 
 enum login_step {
     LOGIN_STARTUP,
@@ -122,7 +123,8 @@ void client_login_start(struct client *c, const struct address *peer)
     if (l->config->o.client_tls_sslmode != TLS_DISABLE && !c->unix_socket) {
         l->tls = registry_client_tls(c->front->registry);
     }
-    socket_tune(c->stream.fd, l->config->o.tcp_keepalive);
+    const struct socket_tuning tuning = tuning_of(&l->config->o);
+    socket_tune(c->stream.fd, &tuning);
     stream_open(&c->stream, c->front->loop, c->stream.fd, on_event, c);
     c->timer.due = on_timeout;
     if (l->config->o.client_login_timeout_us > 0) {
@@ -227,6 +229,17 @@ static enum err take_params(struct client *c, const struct startup *s, struct fa
 /* ---- identity and settings --------------------------------------------------------------------
  */
 
+/* In the base, not in the startup settings: those are tried on a server once, not by each client.
+ */
+static void name_host(const struct client *c, struct varset_edit *base)
+{
+    const char *given = varset_get(c->startup, "application_name");
+    struct buf name = {0};
+    buf_printf(&name, "%s - %s:%d", given == NULL ? "app" : given, c->address, c->port);
+    varset_edit_set(base, "application_name", buf_text(&name));
+    buf_done(&name);
+}
+
 static enum err take_identity(struct client *c, struct fault *why)
 {
     struct login *l = c->login;
@@ -247,6 +260,7 @@ static enum err take_identity(struct client *c, struct fault *why)
     varset_unref(&c->startup);
     c->startup = varset_edit_end(&startup);
     varset_edit_begin(&base, c->startup);
+    if (l->config->o.application_name_add_host) { name_host(c, &base); }
     if (e == E_OK && id != NULL) {
         const struct identity_sources from = {
             .user = l->user,

@@ -347,12 +347,25 @@ void socket_finish(int fd)
     (void)shutdown(fd, SHUT_WR); /* it may be gone already */
 }
 
-void socket_tune(int fd, bool keepalive)
+static void set_if(int fd, int level, int option, int64_t value)
 {
-    int on = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
-                     sizeof on); /* fails on unix sockets: fine */
-    if (keepalive) { (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on); }
+    int v = value > INT32_MAX ? INT32_MAX : (int)value;
+    if (v > 0) { (void)setsockopt(fd, level, option, &v, sizeof v); }
+}
+
+void socket_tune(int fd, const struct socket_tuning *how)
+{
+    /* What a unix socket does not have it refuses: fine. */
+    set_if(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_if(fd, SOL_SOCKET, SO_KEEPALIVE, how->keepalive);
+    if (how->keepalive) {
+        set_if(fd, IPPROTO_TCP, TCP_KEEPIDLE, how->keepidle_s);
+        set_if(fd, IPPROTO_TCP, TCP_KEEPINTVL, how->keepintvl_s);
+        set_if(fd, IPPROTO_TCP, TCP_KEEPCNT, how->keepcnt);
+    }
+    set_if(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, how->user_timeout_ms);
+    set_if(fd, SOL_SOCKET, SO_SNDBUF, how->buffer_bytes);
+    set_if(fd, SOL_SOCKET, SO_RCVBUF, how->buffer_bytes);
 }
 
 bool socket_peer_uid(int fd, uid_t *ret)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -73,5 +74,10 @@ pid_t socket_peer_pid(int fd);
 /* What is written from here on goes out with the end, socket_finish(), in one packet if it fits. */
 void socket_cork(int fd);
 void socket_finish(int fd);
-/* TCP_NODELAY and keepalive, where the socket has them. */
-void socket_tune(int fd, bool keepalive);
+struct socket_tuning { /* 0: the system's default */
+    bool keepalive;
+    int keepidle_s, keepintvl_s, keepcnt, user_timeout_ms;
+    int64_t buffer_bytes;
+};
+/* TCP_NODELAY and what else is asked for, where the socket has it. */
+void socket_tune(int fd, const struct socket_tuning *how);

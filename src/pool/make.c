@@ -4,7 +4,9 @@
 #include <stddef.h>
 
 #include "base/mem.h"
+#include "base/clock.h"
 #include "pool/internal.h"
+#include "server/tuning.h"
 
 unsigned pool_limit_locked(const struct pool *p)
 {
@@ -43,7 +45,7 @@ void pool_configure(struct pool *p, const struct config *cfg)
     p->lifetime_us = lifetime_us;
     p->age_gap_us = size == 0 ? 0 : lifetime_us / size;
     p->idle_timeout_us = o->server_idle_timeout_us;
-    p->clean_timeout_us = o->cancel_wait_timeout_us > 0 ? o->cancel_wait_timeout_us : 10 * 1000000;
+    p->clean_timeout_us = p->target.cancel_timeout_us;
     p->check_delay_us = o->server_check_delay_us;
 }
 
@@ -89,7 +91,9 @@ struct pool *pool_new(struct account *a, struct node *node, struct limits *limit
         .tls_mode = o->server_tls_sslmode,
         .startup = p->startup,
         .connect_timeout_us = o->server_connect_timeout_us,
-        .keepalive = o->tcp_keepalive,
+        .cancel_timeout_us =
+            o->cancel_wait_timeout_us > 0 ? o->cancel_wait_timeout_us : 10 * US_PER_S,
+        .tuning = tuning_of(o),
         .max_prepared = o->max_prepared_statements > 0 ? (unsigned)o->max_prepared_statements : 0,
     };
     p->reset_query = o->server_reset_query;

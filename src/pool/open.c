@@ -352,6 +352,7 @@ static bool is_wanted(const struct pool *p)
     if (atomic_load(&db->retired) || atomic_load(&db->paused)) { return false; }
     if (atomic_load(&a->clients) == 0 && db->line->user == NULL) { return false; }
     if (!atomic_load(&p->node->up)) { return false; }
+    if (db->topology->balance && !atomic_load(&db->topology->probed)) { return true; }
     return atomic_load(&p->node->role) == NODE_REPLICA ? db->split
                                                        : route_primary(db->topology) == p->node;
 }

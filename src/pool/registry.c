@@ -168,7 +168,11 @@ static bool same_options(const struct options *a, const struct options *b)
            a->cache == b->cache && a->read_consistency == b->read_consistency &&
            a->replica_max_lag_us == b->replica_max_lag_us &&
            a->server_connect_timeout_us == b->server_connect_timeout_us &&
-           a->tcp_keepalive == b->tcp_keepalive &&
+           a->tcp_keepalive == b->tcp_keepalive && a->tcp_keepidle == b->tcp_keepidle &&
+           a->tcp_keepintvl == b->tcp_keepintvl && a->tcp_keepcnt == b->tcp_keepcnt &&
+           a->tcp_user_timeout == b->tcp_user_timeout &&
+           a->tcp_socket_buffer_bytes == b->tcp_socket_buffer_bytes &&
+           a->cancel_wait_timeout_us == b->cancel_wait_timeout_us &&
            a->max_prepared_statements == b->max_prepared_statements &&
            a->max_inspect_bytes == b->max_inspect_bytes &&
            same_text(a->monitor_user, b->monitor_user) &&

@@ -304,6 +304,14 @@ enum move step_classify(struct request *r)
     if (e != E_OK) { return request_fail(r, &why); }
     if (f->unknown) { f->writes_all = true; }
     if (f->unknown || r->unit.cut || f->count == 0) { f->replica = f->fusible = false; }
+    bool simple =
+        r->unit.kind == UNIT_QUERY || (r->unit.kind == UNIT_STREAM && r->unit.type == 'Q');
+    bool several = f->only == NULL || f->only->kind == STMT_MULTI || f->only->kind == STMT_UNKNOWN;
+    if (simple && several && r->client->front->config->o.disable_pqexec) {
+        (void)fault_state(&why, E_REFUSED, "0A000", "PQexec disallowed");
+        fault_hint(&why, "Several statements in one simple query are refused here.");
+        return request_fail(r, &why);
+    }
     bool block = f->ends || (f->only != NULL && f->only->kind == STMT_BEGIN);
     if (block && r->client->account->mode == POOL_STATEMENT) {
         (void)fault_state(&why, E_REFUSED, "0A000",

@@ -1,6 +1,6 @@
 /*
- * The limits on a client's time, looked at once a second: a query that runs too long, a transaction
- * that lasts or idles too long, a client that has not been heard of.
+ * The limits on a client's time, looked at three times a second: a query that runs too long, a
+ * transaction that lasts or idles too long, a client that has not been heard of.
  */
 #include "base/clock.h"
 #include "request/request.h"
@@ -59,14 +59,35 @@ static bool has_limits(const struct config *cfg)
            cfg->users_count > 0;
 }
 
+/*
+ * server_fast_close: a session that only its pool_mode ties to a server that is to be closed goes
+ * on with another, between transactions.
+ */
+static void let_go(struct client *c)
+{
+    struct request *r = c->request;
+    if (r == NULL || r->server == NULL || c->pins != PIN_SESSION || c->status != 'I') { return; }
+    bool replaced = atomic_load(&c->account->database->retired);
+    if (!r->server->close_needed && !replaced) { return; }
+    if (r->waiting || r->step != STEP_READ || r->left > 0 || r->batch_open || r->bumping ||
+        r->server->expects.count > 0 || r->server->copy_in || r->server->left > 0) {
+        return;
+    }
+    pool_discard(&r->server, "database configuration changed");
+    request_resume(c);
+}
+
 void request_check_limits(struct front *f)
 {
     int64_t now_us = clock_now_us();
-    if (!has_limits(f->config)) { return; }
+    bool limits = has_limits(f->config), fast = f->config->o.server_fast_close;
+    if (!limits && !fast) { return; }
     dlist_each (node, &f->clients) {
         struct client *c = container_of(node, struct client, node);
         struct fault why;
         if (c->state != CLIENT_READY || c->account == NULL || c->replication != NULL) { continue; }
+        if (fast) { let_go(c); }
+        if (c->state != CLIENT_READY || !limits) { continue; }
         if (find_fault(c, now_us, &why)) { client_fail(c, &why); }
     }
 }

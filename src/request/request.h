@@ -214,7 +214,7 @@ void store_finish(struct request *r, bool complete);
  * told. */
 enum err store_bump(struct request *r);
 
-/* ---- limits.c: once a second, for all clients of a worker */
+/* ---- limits.c: now and then, for all clients of a worker */
 void request_check_limits(struct front *f);
 
 /* ---- finish.c */

@@ -15,6 +15,8 @@ struct topology *topology_new(const struct database_config *db)
 {
     struct topology *t = mem_new(struct topology);
     t->count = db->hosts_count;
+    t->balance =
+        db->load_balance_hosts != NULL && strcmp(db->load_balance_hosts, "round-robin") == 0;
     t->nodes = mem_array(struct node, t->count > 0 ? t->count : 1);
     for (size_t i = 0; i < t->count; i++) {
         struct node *n = &t->nodes[i];
@@ -73,8 +75,10 @@ static bool worth_trying(const struct node *n)
 static struct node *first_worth_trying(struct topology *t)
 {
     if (t->count == 1) { return &t->nodes[0]; } /* there is no other to turn to */
+    unsigned first = t->balance ? atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed) : 0;
     for (size_t i = 0; i < t->count; i++) {
-        if (worth_trying(&t->nodes[i])) { return &t->nodes[i]; }
+        struct node *n = &t->nodes[(first + i) % t->count];
+        if (worth_trying(n)) { return n; }
     }
     return NULL;
 }

@@ -39,6 +39,7 @@ struct topology {
                               still turn out to be an old one, so nobody is the primary */
     _Atomic bool probed;   /* roles come from probes; else nodes[0] is taken for the primary */
     _Atomic unsigned next; /* round robin */
+    bool balance;          /* load_balance_hosts = round-robin: without probes all are alike */
     _Atomic uint32_t timeline; /* the newest that any node was seen on; no older one is followed */
 };
 
@@ -54,8 +55,8 @@ void node_set_error(struct node *n, const char *text);
 
 /*
  * The node that takes writes: the primary of the highest timeline that is up; without probes the
- * first node in order that is not marked down, or the only one there is. NULL: none now, or (for
- * one round of probes at most) none known yet: ask again soon.
+ * first node in order (each in turn, when told to) that is not marked down, or the only one there
+ * is. NULL: none now, or (for one round of probes at most) none known yet: ask again soon.
  */
 struct node *route_primary(struct topology *t);
 /*

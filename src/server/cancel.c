@@ -20,8 +20,6 @@ struct cancel {
     bool sent;
 };
 
-enum { CANCEL_TIMEOUT_US = 5000000 };
-
 static void finish(struct cancel *c)
 {
     struct server *s = c->server;
@@ -101,7 +99,7 @@ void server_cancel(struct server *s)
     c->timer.due = on_timeout;
     s->cancel = c;
     compose_cancel(&c->message, s->backend_pid, bytes_of(s->backend_key, s->backend_key_len));
-    timer_set(&l->timers, &c->timer, clock_now_us() + CANCEL_TIMEOUT_US);
+    timer_set(&l->timers, &c->timer, clock_now_us() + s->target->cancel_timeout_us);
     struct address a;
     enum err e = resolve_start(l, s->target->node->host, s->target->node->port, &a, on_resolved, c,
                                &c->resolve);

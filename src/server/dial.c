@@ -46,7 +46,7 @@ static enum err connected(struct dial *d, struct stream *s, const struct server_
     int error = socket_error(s->fd);
     if (error != 0) { return fail_connect(t->node, error, why); }
     s->blocked = false;
-    socket_tune(s->fd, t->keepalive);
+    socket_tune(s->fd, &t->tuning);
     stream_pause(s, false);
     if (!d->tls) { return E_OK; }
     compose_ssl_request(&s->out);

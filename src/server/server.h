@@ -9,6 +9,7 @@
 #include "base/hmap.h"
 #include "config/config.h"
 #include "net/resolve.h"
+#include "net/socket.h"
 #include "net/stream.h"
 #include "route/node.h"
 #include "server/expect.h"
@@ -38,7 +39,8 @@ struct server_target {
     struct tls_context *tls;    /* NULL: none */
     enum tls_mode tls_mode;
     int64_t connect_timeout_us;
-    bool keepalive;
+    int64_t cancel_timeout_us;
+    struct socket_tuning tuning;
     unsigned max_prepared; /* server-side statements kept; 0: none are renamed */
 };
 

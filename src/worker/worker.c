@@ -1,4 +1,4 @@
-/* Threads, accepting, and the once-a-second upkeep. */
+/* Threads, accepting, and the upkeep that is due now and then. */
 #include "worker/worker.h"
 
 #include <assert.h>
@@ -10,7 +10,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { TIDY_US = 1000000, ACCEPT_PAUSE_US = 100000, ACCEPT_BURST = 64, WORKER_STACK = 64 << 20 };
+enum {
+    UPKEEP_US = 333333,
+    TIDY_EVERY = 3,
+    ACCEPT_PAUSE_US = 100000,
+    ACCEPT_BURST = 64,
+    WORKER_STACK = 64 << 20
+};
 
 struct worker {
     struct crew *crew;
@@ -18,6 +24,7 @@ struct worker {
     struct loop loop;
     struct front front;
     struct timer upkeep;
+    unsigned upkeeps;
     struct timer accept_again;
 };
 
@@ -258,11 +265,13 @@ static void on_upkeep(struct timer *t)
 {
     struct worker *w = container_of(t, struct worker, upkeep);
     if (atomic_load(&w->front.shared->rest) == REST_NONE) { /* else time stands still */
-        each_pool(w, tidy);
-        if (w->loop.index == 0) { each_pool(w, fill); }
+        if (w->upkeeps++ % TIDY_EVERY == 0) {
+            each_pool(w, tidy);
+            if (w->loop.index == 0) { each_pool(w, fill); }
+        }
         request_check_limits(&w->front);
     }
-    timer_set(&w->loop.timers, &w->upkeep, clock_now_us() + TIDY_US);
+    timer_set(&w->loop.timers, &w->upkeep, clock_now_us() + UPKEEP_US);
 }
 
 /* ---- acts ------------------------------------------------------------------------------------ */
@@ -473,7 +482,7 @@ void crew_start(struct crew *c, struct registry *r, struct cache *cache, struct 
         w->front.office = office_new(&w->front, c->fronts, c->count, cache, c->hooks);
         w->upkeep.due = on_upkeep;
         w->accept_again.due = on_accept_again;
-        timer_set(&w->loop.timers, &w->upkeep, clock_now_us() + TIDY_US);
+        timer_set(&w->loop.timers, &w->upkeep, clock_now_us() + UPKEEP_US);
     }
     open_doors(c, listeners);
     const uv_thread_options_t options = {.flags = UV_THREAD_HAS_STACK_SIZE,
