@@ -3,7 +3,9 @@
 
 #include "admin/roll.h"
 #include "admin/show.h"
+#include "base/clock.h"
 #include "base/mem.h"
+#include "net/names.h"
 #include "request/request.h"
 
 static const struct column config_columns[] = {SHOW_TEXT("key"), SHOW_TEXT("value"),
@@ -88,13 +90,45 @@ static void fill_peers(struct gathering *g, struct table *t)
     }
 }
 
+struct dns_rows { /* collected under the lock of the names */
+    struct table *table;
+    struct buf addresses;
+};
+
+static void put_dns_host(void *arg, const char *host, int64_t ttl_us, const struct address *list,
+                         unsigned count)
+{
+    struct dns_rows *rows = arg;
+    buf_clear(&rows->addresses);
+    for (unsigned i = 0; i < count; i++) {
+        char text[64];
+        int port;
+        address_text(&list[i], text, sizeof text, &port);
+        buf_printf(&rows->addresses, "%s%s", i == 0 ? "" : ",", text);
+    }
+    table_row(rows->table);
+    table_text(rows->table, host);
+    table_int(rows->table, ttl_us / US_PER_S);
+    table_bytes(rows->table, buf_view(&rows->addresses));
+    table_end(rows->table);
+}
+
+static void fill_dns_hosts(struct gathering *g, struct table *t)
+{
+    struct names *names = g->office->front->loop->names;
+    struct dns_rows rows = {.table = t};
+    if (names != NULL) { names_each(names, clock_now_us(), put_dns_host, &rows); }
+    buf_done(&rows.addresses);
+}
+
 const struct show show_config = {"config", SHOW_COLUMNS(config_columns), NULL, fill_config, NULL};
 const struct show show_version = {"version", SHOW_COLUMNS(version_columns), NULL, fill_version,
                                   NULL};
 const struct show show_mem = {"mem", SHOW_COLUMNS(mem_columns), tally_visit, fill_mem, NULL};
 const struct show show_peers = {"peers", SHOW_COLUMNS(peer_columns), NULL, fill_peers, NULL};
-/* Peers get no requests from here, and names are looked up by the system: both are always empty. */
+/* Peers get no requests from here, and zones are the system's to look after: both are empty. */
 const struct show show_peer_pools = {"peer_pools", SHOW_COLUMNS(peer_pool_columns), NULL, NULL,
                                      NULL};
-const struct show show_dns_hosts = {"dns_hosts", SHOW_COLUMNS(dns_host_columns), NULL, NULL, NULL};
+const struct show show_dns_hosts = {"dns_hosts", SHOW_COLUMNS(dns_host_columns), NULL,
+                                    fill_dns_hosts, NULL};
 const struct show show_dns_zones = {"dns_zones", SHOW_COLUMNS(dns_zone_columns), NULL, NULL, NULL};

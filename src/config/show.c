@@ -91,8 +91,6 @@ void config_help(FILE *out)
 /* Read and kept, but nothing in this version looks at them. A row goes when its feature comes. */
 static const enum option_id waiting[] = {
     OPTION_resolv_conf,
-    OPTION_dns_max_ttl,
-    OPTION_dns_nxdomain_ttl,
     OPTION_dns_zone_check_period,
     OPTION_login_notify_message,
     OPTION_autodb_idle_timeout,

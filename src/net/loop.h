@@ -14,6 +14,8 @@
 
 enum { LOOP_READ_BYTES = 65536 };
 
+struct names;
+
 struct letter { /* embedded in what is sent; owned by the receiver from loop_post() on */
     struct dlist node;
     void (*open)(struct letter *l);
@@ -30,6 +32,7 @@ struct loop {
     struct dlist deferred; /* letters to self, opened before the next wait for events */
     uint8_t *scratch;      /* LOOP_READ_BYTES; valid within one callback */
     unsigned index;        /* of its worker */
+    struct names *names;   /* what host names mean, for all loops; NULL: each is looked up anew */
     int64_t now_us, wall_offset_us, wall_read_us;
     bool woken;           /* an event of this turn came already */
     struct buf spare;     /* memory that one stream gave back and the next takes */

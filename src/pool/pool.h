@@ -66,6 +66,10 @@ MUST_USE enum err pool_open_own(struct pool *p, struct loop *l, struct server_ta
 
 /* ---- upkeep, on the loop that watches them */
 void pool_tidy(struct pool *p, struct loop *l, int64_t now_us); /* idle and old servers close */
+/* A name may mean other machines now: servers of this loop that are on none of them must close. */
+void pool_follow_names(struct pool *p, struct loop *l);
+/* Looks its node's name up again when it is time. */
+void pool_refresh_name(struct pool *p, struct loop *l);
 /* Opens what min_pool_size asks for. */
 void pool_fill(struct pool *p, struct loop *l, int64_t now_us);
 /* After RESUME, when a limit grew, or when the reserve may be used: serve who waits. Any loop of

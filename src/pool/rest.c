@@ -127,6 +127,33 @@ void pool_tidy(struct pool *p, struct loop *l, int64_t now_us)
     pool_pump(p, l);
 }
 
+void pool_follow_names(struct pool *p, struct loop *l)
+{
+    bool moved = false;
+    lock_take(&p->lock);
+    dlist_each (node, &p->all) {
+        struct server *s = container_of(node, struct server, all);
+        if (atomic_load(&s->home) != l || s->state == SERVER_LOGIN || s->close_needed) { continue; }
+        if (s->address.any.sa_family == AF_UNIX) { continue; }
+        s->close_needed = !names_has(l->names, p->node->host, &s->address);
+        moved = moved || s->close_needed;
+    }
+    lock_drop(&p->lock);
+    if (moved) {
+        log_info(NULL, "event=dns_changed host=%s database=%s next=\"its servers are replaced\"",
+                 p->node->host, p->account->database->name);
+        pool_tidy(p, l, clock_now_us());
+    }
+}
+
+void pool_refresh_name(struct pool *p, struct loop *l)
+{
+    lock_take(&p->lock);
+    bool used = p->total > 0;
+    lock_drop(&p->lock);
+    if (used) { resolve_refresh(l, p->node->host); }
+}
+
 void pool_recycle(struct pool *p, struct loop *l)
 {
     close_idle(p, l, is_any, 0);

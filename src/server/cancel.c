@@ -11,7 +11,6 @@
 
 struct cancel {
     struct stream stream;
-    struct resolve *resolve;
     struct timer timer;
     struct server *server; /* NULL: it is gone */
     const struct server_target *target;
@@ -24,7 +23,6 @@ static void finish(struct cancel *c)
 {
     struct server *s = c->server;
     timer_clear(&c->stream.loop->timers, &c->timer);
-    resolve_forget(&c->resolve);
     stream_close(&c->stream);
     buf_done(&c->message);
     mem_free(&c);
@@ -76,17 +74,6 @@ static void start(struct cancel *c, struct loop *l, const struct address *a)
     }
 }
 
-static void on_resolved(void *arg, const struct address *a)
-{
-    struct cancel *c = arg;
-    c->resolve = NULL;
-    if (a == NULL) {
-        finish(c);
-    } else {
-        start(c, c->stream.loop, a);
-    }
-}
-
 void server_cancel(struct server *s)
 {
     if (s->cancel != NULL || s->backend_key_len == 0) { return; }
@@ -100,14 +87,7 @@ void server_cancel(struct server *s)
     s->cancel = c;
     compose_cancel(&c->message, s->backend_pid, bytes_of(s->backend_key, s->backend_key_len));
     timer_set(&l->timers, &c->timer, clock_now_us() + s->target->cancel_timeout_us);
-    struct address a;
-    enum err e = resolve_start(l, s->target->node->host, s->target->node->port, &a, on_resolved, c,
-                               &c->resolve);
-    if (e == E_OK) {
-        start(c, l, &a);
-    } else if (e != E_AGAIN) {
-        timer_set(&l->timers, &c->timer, 0);
-    }
+    start(c, l, &s->address); /* a name may stand for several machines */
 }
 
 bool server_canceling(const struct server *s)

@@ -24,7 +24,7 @@ static void on_login_timeout(struct timer *t)
 {
     struct server *s = container_of(t, struct server, timer);
     const struct node *n = s->target->node;
-    if (s->clean_step == STEP_START && s->why.code != E_OK) { /* failed inside server_open() */
+    if (!stream_is_open(&s->stream) && s->why.code != E_OK) { /* failed inside server_open() */
         fail_login(s, s->why.code);
         return;
     }
@@ -61,6 +61,7 @@ static void send_startup(struct server *s)
 static enum err start_connect(struct server *s, struct loop *l, const struct address *a)
 {
     s->clean_step = STEP_DIAL;
+    s->address = *a;
     return dial_start(&s->dial, &s->stream, l, s->target, a, server_ready_event, s, &s->why);
 }
 
@@ -204,6 +205,22 @@ static void fail_or_try_otherwise(struct server *s, enum err e)
     if (e != E_OK && e != E_AGAIN) { fail_login(s, e); }
 }
 
+/* A name may stand for several machines, or for one by several ways: until one answers. */
+static bool try_next_address(struct server *s)
+{
+    struct loop *l = s->stream.loop;
+    const char *host = s->target->node->host;
+    if (l->names == NULL || s->address.any.sa_family == AF_UNIX ||
+        !names_failed(l->names, host, &s->address, clock_now_us()) ||
+        ++s->addresses_tried >= NAMES_ADDRESSES) {
+        return false;
+    }
+    stream_close(&s->stream);
+    prove_free(&s->prove);
+    enum err e = start_dial(s, l);
+    return e == E_OK || e == E_AGAIN;
+}
+
 static void read_login(struct server *s)
 {
     const struct node *n = s->target->node;
@@ -251,7 +268,7 @@ static void on_login_event(struct server *s, int events)
         enum err e = dial_event(&s->dial, &s->stream, s->target, events, &s->why);
         if (e == E_OK) {
             send_startup(s);
-        } else if (e != E_AGAIN) {
+        } else if (e != E_AGAIN && !(e == E_IO && try_next_address(s))) {
             fail_or_try_otherwise(s, e);
         }
         return;

@@ -66,6 +66,8 @@ struct server {
     _Atomic(enum server_state) state;
     _Atomic(struct loop *) home; /* whose loop watches it; NULL between two. The console asks */
     const struct server_target *target;
+    struct address address; /* that the name stood for */
+    unsigned addresses_tried;
     _Atomic bool close_needed; /* at the next release */
     bool reset_needed;         /* ... instead: something may have changed the session unseen */
     bool copy_in;              /* the server waits for CopyData */

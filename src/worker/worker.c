@@ -25,6 +25,7 @@ struct worker {
     struct front front;
     struct timer upkeep;
     unsigned upkeeps;
+    uint64_t names_turn; /* up to which servers were looked at */
     struct timer accept_again;
 };
 
@@ -44,6 +45,7 @@ struct crew {
     const struct admin_hooks *hooks;
     struct door *doors;
     size_t doors_count;
+    struct names names;
 };
 
 struct arrival { /* an accepted socket on its way to its worker */
@@ -57,6 +59,7 @@ struct crew *crew_new(unsigned count, const struct admin_hooks *hooks)
 {
     struct crew *c = mem_new(struct crew);
     c->count = count;
+    names_init(&c->names);
     c->hooks = hooks;
     c->workers = mem_array(struct worker, count);
     c->loops = mem_array(struct loop *, count);
@@ -65,6 +68,7 @@ struct crew *crew_new(unsigned count, const struct admin_hooks *hooks)
         struct worker *w = &c->workers[i];
         w->crew = c;
         loop_init(&w->loop);
+        w->loop.names = &c->names;
         w->loop.index = i;
         dlist_init(&w->front.clients);
         c->loops[i] = &w->loop;
@@ -261,13 +265,25 @@ static void fill(struct pool *p, struct loop *l)
     pool_fill(p, l, clock_now_us());
 }
 
+static void follow_names(struct worker *w)
+{
+    uint64_t turn = atomic_load(&w->loop.names->turn);
+    if (turn == w->names_turn) { return; }
+    w->names_turn = turn;
+    each_pool(w, pool_follow_names);
+}
+
 static void on_upkeep(struct timer *t)
 {
     struct worker *w = container_of(t, struct worker, upkeep);
     if (atomic_load(&w->front.shared->rest) == REST_NONE) { /* else time stands still */
         if (w->upkeeps++ % TIDY_EVERY == 0) {
             each_pool(w, tidy);
-            if (w->loop.index == 0) { each_pool(w, fill); }
+            if (w->loop.index == 0) {
+                each_pool(w, fill);
+                each_pool(w, pool_refresh_name);
+            }
+            follow_names(w);
         }
         request_check_limits(&w->front);
     }
@@ -296,10 +312,17 @@ void worker_close_clients(struct worker *w)
     front_close_all(&w->front);
 }
 
+static void configure_names(struct worker *w)
+{
+    const struct options *o = &w->front.config->o;
+    names_configure(&w->crew->names, o->dns_max_ttl_us, o->dns_nxdomain_ttl_us);
+}
+
 void worker_configure(struct worker *w)
 {
     config_unref(&w->front.config);
     w->front.config = registry_config(w->crew->registry);
+    configure_names(w);
     each_pool(w, tidy); /* limits may have grown */
 }
 
@@ -475,6 +498,7 @@ void crew_start(struct crew *c, struct registry *r, struct cache *cache, struct 
         w->front.loop = &w->loop;
         w->front.registry = r;
         w->front.config = registry_config(r);
+        configure_names(w);
         w->front.shared = shared;
         w->front.ops = &request_ops;
         w->front.console = &admin_ops;
@@ -528,5 +552,6 @@ void crew_drop(struct crew **pc)
     mem_free(&c->workers);
     mem_free(&c->loops);
     mem_free(&c->fronts);
+    names_done(&c->names);
     mem_free(&c);
 }

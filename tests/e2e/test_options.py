@@ -131,3 +131,19 @@ def test_a_login_that_stalls_is_ended(run_pgusher, cluster):
             c.send(wire.startup(user="app", database="app"))
             answer = c.until_ready()
             assert answer.error.fields()["M"] == "client_login_timeout (server down)"
+
+
+def test_names_of_hosts_are_remembered(run_pgusher, cluster):
+    p = run_pgusher({"app": f"host=localhost port={cluster.primary.port} dbname=app"}, default_pool_size=3)
+    held = [p.connect(autocommit=False) for _ in range(3)]
+    assert len({backend(c) for c in held}) == 3  # whichever of the name's addresses answers
+    row = p.console("SHOW DNS_HOSTS")[0]
+    assert row["hostname"] == "localhost" and "127.0.0.1" in row["addrs"] and 0 <= int(row["ttl"]) <= 15
+
+
+def test_a_name_that_does_not_exist_is_told_at_once(run_pgusher):
+    p = run_pgusher({"app": "host=no-such-host.invalid dbname=app"})
+    with pytest.raises(psycopg.OperationalError, match="cannot resolve host"):
+        p.connect()
+    with pytest.raises(psycopg.OperationalError, match="server login has been failing, cached error: cannot resolve"):
+        p.connect()

@@ -863,6 +863,30 @@ TEST(servers_that_grew_old_together_are_replaced_one_after_another)
     CHECK(counts().total == 2);
 }
 
+TEST(servers_of_a_name_that_moved_are_replaced)
+{
+    struct names names;
+    struct address a;
+    names_init(&names);
+    names_configure(&names, US_PER_S, US_PER_S);
+    for (unsigned i = 0; i < LOOPS; i++) { loops[i].names = &names; }
+    lend(0, 0);
+    lend(1, 1);
+    give_back(0);
+    CHECK(address_numeric(&a, "127.0.0.1", 0));
+    names_learn(&names, "127.0.0.1", &a, 1, 1); /* as if it were a name */
+    pool_follow_names(pool, &loops[0]);
+    CHECK(counts().total == 2);
+    CHECK(address_numeric(&a, "127.0.0.2", 0));
+    names_learn(&names, "127.0.0.1", &a, 1, 2);
+    for (unsigned i = 0; i < LOOPS; i++) { pool_follow_names(pool, &loops[i]); }
+    check_counts(1, 0, 0); /* the lent one is in use */
+    give_back(1);
+    check_counts(0, 0, 0);
+    for (unsigned i = 0; i < LOOPS; i++) { loops[i].names = NULL; }
+    names_done(&names);
+}
+
 TEST(servers_take_turns_when_told_to)
 {
     lend(0, 0);
@@ -1073,6 +1097,7 @@ int main(void)
         WITH(capped, with_all_servers_busy_the_first_that_is_free_makes_room),
         WITH(capped, two_pools_under_one_cap_are_served_alike),
         WITH(ageing, servers_that_grew_old_together_are_replaced_one_after_another),
+        WITH(two, servers_of_a_name_that_moved_are_replaced),
         WITH(in_turn, servers_take_turns_when_told_to),
         WITH(reset_always, the_reset_query_runs_at_each_return_when_told_to),
         WITH(forced, users_of_a_line_that_forces_one_share_its_pool),

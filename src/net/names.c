@@ -1,0 +1,181 @@
+/* A table of names; each holds the addresses of its last lookup that gave some. */
+#include "net/names.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+struct host {
+    struct hlink link;
+    struct address list[NAMES_ADDRESSES];
+    unsigned count, next;
+    bool bad[NAMES_ADDRESSES];
+    int64_t bad_us;    /* when the last of them was found so */
+    int64_t found_us;  /* of the last lookup that gave something; 0: none did */
+    int64_t failed_us; /* of the last that did not; 0: none failed since */
+    char name[];
+};
+
+void names_init(struct names *n)
+{
+    *n = (struct names){0};
+    lock_init(&n->lock, RANK_LEAF);
+}
+
+void names_done(struct names *n)
+{
+    hmap_each (link, &n->hosts) {
+        struct host *h = container_of(link, struct host, link);
+        hmap_remove(&n->hosts, link);
+        mem_free(&h);
+    }
+    hmap_done(&n->hosts);
+    lock_done(&n->lock);
+}
+
+void names_configure(struct names *n, int64_t ttl_us, int64_t failed_ttl_us)
+{
+    lock_take(&n->lock);
+    n->ttl_us = ttl_us;
+    n->failed_ttl_us = failed_ttl_us;
+    lock_drop(&n->lock);
+}
+
+static struct host *find(const struct names *n, const char *name)
+{
+    struct hlink *link = hmap_find(&n->hosts, bytes_str(name));
+    return link == NULL ? NULL : container_of(link, struct host, link);
+}
+
+/* The next one that is not known to be bad; when all are, the next one. */
+static const struct address *choose(const struct names *n, struct host *h, int64_t now_us)
+{
+    if (now_us - h->bad_us >= n->failed_ttl_us) { memset(h->bad, 0, sizeof h->bad); }
+    unsigned first = h->next++;
+    for (unsigned i = 0; i < h->count; i++) {
+        unsigned at = (first + i) % h->count;
+        if (!h->bad[at]) { return &h->list[at]; }
+    }
+    return &h->list[first % h->count];
+}
+
+enum err names_find(struct names *n, const char *host, int64_t now_us, struct address *ret)
+{
+    enum err e = E_AGAIN;
+    lock_take(&n->lock);
+    struct host *h = find(n, host);
+    bool failing = h != NULL && h->failed_us != 0 && now_us - h->failed_us < n->failed_ttl_us;
+    if (h != NULL && h->count > 0 && (failing || now_us - h->found_us < n->ttl_us)) {
+        *ret = *choose(n, h, now_us);
+        e = E_OK;
+    } else if (failing) {
+        e = E_NOTFOUND;
+    }
+    lock_drop(&n->lock);
+    return e;
+}
+
+/* The host of an address, whatever its port. */
+static struct bytes host_of(const struct address *a)
+{
+    if (a->any.sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&a->room;
+        return bytes_of(&in->sin_addr, sizeof in->sin_addr);
+    }
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)&a->room;
+    return bytes_of(&in6->sin6_addr, sizeof in6->sin6_addr);
+}
+
+static bool is_in(const struct address *a, const struct address *list, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (bytes_equal(host_of(a), host_of(&list[i]))) { return true; }
+    }
+    return false;
+}
+
+/* Resolvers give them in any order. */
+static bool is_same(const struct host *h, const struct address *list, unsigned count)
+{
+    bool same = h->count == count;
+    for (unsigned i = 0; i < count && same; i++) { same = is_in(&list[i], h->list, h->count); }
+    return same;
+}
+
+void names_learn(struct names *n, const char *host, const struct address *list, unsigned count,
+                 int64_t now_us)
+{
+    if (count > NAMES_ADDRESSES) { count = NAMES_ADDRESSES; }
+    lock_take(&n->lock);
+    struct host *h = find(n, host);
+    if (h == NULL) {
+        size_t len = strlen(host);
+        h = mem_zeroed(sizeof *h + len + 1);
+        memcpy(h->name, host, len + 1);
+        hmap_insert(&n->hosts, &h->link, bytes_of(h->name, len));
+    }
+    if (count == 0) {
+        h->failed_us = now_us;
+    } else {
+        if (!is_same(h, list, count)) {
+            if (h->count > 0) { atomic_fetch_add(&n->turn, 1); }
+            memcpy(h->list, list, count * sizeof *list);
+            memset(h->bad, 0, sizeof h->bad);
+            h->count = count;
+        }
+        h->found_us = now_us;
+        h->failed_us = 0;
+    }
+    lock_drop(&n->lock);
+}
+
+bool names_failed(struct names *n, const char *host, const struct address *a, int64_t now_us)
+{
+    bool others = false;
+    lock_take(&n->lock);
+    struct host *h = find(n, host);
+    for (unsigned i = 0; h != NULL && i < h->count; i++) {
+        if (bytes_equal(host_of(a), host_of(&h->list[i]))) {
+            h->bad[i] = true;
+            h->bad_us = now_us;
+        }
+        others = others || !h->bad[i];
+    }
+    lock_drop(&n->lock);
+    return others;
+}
+
+bool names_is_due(struct names *n, const char *host, int64_t now_us)
+{
+    lock_take(&n->lock);
+    const struct host *h = find(n, host);
+    bool due = h != NULL && h->count > 0 && now_us - h->found_us >= n->ttl_us &&
+               (h->failed_us == 0 || now_us - h->failed_us >= n->failed_ttl_us);
+    lock_drop(&n->lock);
+    return due;
+}
+
+bool names_has(struct names *n, const char *host, const struct address *a)
+{
+    lock_take(&n->lock);
+    const struct host *h = find(n, host);
+    bool has = h == NULL || h->count == 0 || is_in(a, h->list, h->count);
+    lock_drop(&n->lock);
+    return has;
+}
+
+void names_each(struct names *n, int64_t now_us,
+                void (*visit)(void *arg, const char *host, int64_t ttl_us,
+                              const struct address *list, unsigned count),
+                void *arg)
+{
+    lock_take(&n->lock);
+    hmap_each (link, &n->hosts) {
+        const struct host *h = container_of(link, struct host, link);
+        int64_t left_us = h->failed_us != 0 ? h->failed_us + n->failed_ttl_us - now_us
+                                            : h->found_us + n->ttl_us - now_us;
+        visit(arg, h->name, left_us > 0 ? left_us : 0, h->list, h->count);
+    }
+    lock_drop(&n->lock);
+}
