@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "pool/internal.h"
+#include "query/guc.h"
 
 /* ---- what may be done ------------------------------------------------------------------------ */
 
@@ -221,6 +222,15 @@ static void log_failed(const struct server *s, enum err e)
     pool_log_closing(s, refused ? "login failed" : s->why.text);
 }
 
+/* What a role or the database has made the session's default, told by the server at its login. */
+static void note_defaults(struct account *a, const struct server *s)
+{
+    const char *strings = server_param(s, "standard_conforming_strings");
+    const char *encoding = server_param(s, "client_encoding");
+    if (strings != NULL && strcmp(strings, "on") != 0) { atomic_store(&a->odd_strings, true); }
+    if (encoding != NULL && guc_encoding_is_odd(encoding)) { atomic_store(&a->odd_encoding, true); }
+}
+
 static void on_opened(struct server *s, enum err e)
 {
     struct pool *p = s->pool;
@@ -234,6 +244,7 @@ static void on_opened(struct server *s, enum err e)
         atomic_store(&p->share.opening_us, now_us - s->connected_us);
         route_node_worked(p->node);
         log_opened(s);
+        note_defaults(p->account, s);
         pool_take_back(s, true);
         return;
     }

@@ -65,6 +65,9 @@ struct account {
     const struct user_secret *secret;
     struct vault vault; /* what logins told of the server_user */
     enum pool_mode mode;
+    /* Of the account whose pools they are: */
+    _Atomic bool odd_strings;  /* a server came with standard_conforming_strings = off */
+    _Atomic bool odd_encoding; /* ... with a client_encoding that is odd: query/guc.h */
     struct pool **pools; /* one per node of the topology */
     bool shares_pools;   /* they are another account's: the database line forces one user */
     _Atomic int clients;

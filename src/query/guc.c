@@ -2,6 +2,7 @@
 #include "query/guc.h"
 
 #include <stddef.h>
+#include <ctype.h>
 #include <string.h>
 
 bool guc_quotes_its_items(const char *name)
@@ -16,6 +17,28 @@ bool guc_quotes_its_items(const char *name)
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(name, names[i]) == 0) { return true; }
+    }
+    return false;
+}
+
+/* As PostgreSQL compares them: letters and digits only, in lower case. */
+bool guc_encoding_is_odd(const char *name)
+{
+    static const char *const odd[] = {
+        "big5",         "gb18030",    "gbk",        "johab",      "mskanji",    "shiftjis",
+        "shiftjis2004", "sjis",       "uhc",        "win932",     "win936",     "win949",
+        "win950",       "windows932", "windows936", "windows949", "windows950",
+    };
+    char plain[16];
+    size_t len = 0;
+    for (; *name != '\0'; name++) {
+        if (!isalnum((unsigned char)*name)) { continue; }
+        if (len + 1 == sizeof plain) { return false; } /* longer than any of them */
+        plain[len++] = (char)tolower((unsigned char)*name);
+    }
+    plain[len] = '\0';
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        if (strcmp(plain, odd[i]) == 0) { return true; }
     }
     return false;
 }

@@ -9,3 +9,6 @@
  * lower case.
  */
 bool guc_quotes_its_items(const char *name);
+/* Is a client_encoding, named in any way PostgreSQL takes, one whose characters hold ASCII bytes
+   that do not mean themselves? Manual: "Character Set Support", those for clients only. */
+bool guc_encoding_is_odd(const char *name);

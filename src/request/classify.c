@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "pgwire/frame.h"
+#include "query/guc.h"
 #include "request/request.h"
 
 /* Of the memo's entry and of the requests that look at it: one worker's all. */
@@ -110,22 +111,38 @@ static const char *bound_param(void *arg, int n)
 
 /*
  * The parser reads strings as standard_conforming_strings = on does, in an encoding where no second
- * byte of a character looks like a quote or a backslash. Where the session says otherwise, doubt.
+ * byte of a character looks like a quote or a backslash. Where the session says otherwise, or one
+ * of the account's servers did when it was new, doubt.
  */
 static bool is_read_otherwise(const struct client *c, const struct statement *s)
 {
-    static const char *const odd[] = {"sjis", "shift_jis", "big5",  "gbk",
-                                      "uhc",  "gb18030",   "johab", "mskanji"};
-    if (c->in_tx == varset_empty()) { return false; }
+    const struct account *a = pool_account(c->account->pools[0]);
     const char *strings = varset_get(c->in_tx, "standard_conforming_strings");
-    if ((s->flags & STMT_BACKSLASH) != 0 && strings != NULL && strcasecmp(strings, "on") != 0) {
-        return true;
-    }
+    bool off = strings != NULL
+                   ? strcasecmp(strings, "on") != 0
+                   : atomic_load_explicit(&a->odd_strings, memory_order_relaxed);
+    if (off && (s->flags & STMT_BACKSLASH) != 0) { return true; }
     const char *encoding = varset_get(c->in_tx, "client_encoding");
-    for (size_t i = 0; encoding != NULL && i < sizeof odd / sizeof *odd; i++) {
-        if (strncasecmp(encoding, odd[i], strlen(odd[i])) == 0) { return true; }
+    return encoding != NULL ? guc_encoding_is_odd(encoding)
+                            : atomic_load_explicit(&a->odd_encoding, memory_order_relaxed);
+}
+
+/* Where a text may mean something else to the server, what it must not do cannot be seen in it. */
+static enum err guard(const struct request *r, const struct statement *s, struct bytes text,
+                      const struct bind_msg *bind, bool otherwise, struct fault *why)
+{
+    const struct identity *id = r->client->account->identity;
+    if (id == NULL) { return E_OK; }
+    if (otherwise && (s->flags & STMT_BACKSLASH) != 0) {
+        (void)fault_state(why, E_DENIED, "42501",
+                          "permission denied: a backslash could hide a protected setting");
+        fault_hint(why, "SET standard_conforming_strings = on, and an encoding like UTF8.");
+        return E_DENIED;
     }
-    return false;
+    struct bound bound = {.bind = bind};
+    enum err e = identity_guard(id, s, text, bound_param, &bound, why);
+    buf_done(&bound.text);
+    return e;
 }
 
 static enum err add_text(struct request *r, struct known *k, struct bytes text,
@@ -152,7 +169,8 @@ static enum err add_text(struct request *r, struct known *k, struct bytes text,
     f->fusible = f->fusible && (s->flags & STMT_FUSIBLE) != 0;
     f->sets = f->sets || s->kind == STMT_SET || s->kind == STMT_RESET;
     f->discards = f->discards || (s->flags & STMT_FORGETS) != 0;
-    f->unknown = f->unknown || s->kind == STMT_UNKNOWN || is_read_otherwise(r->client, s);
+    const bool otherwise = is_read_otherwise(r->client, s);
+    f->unknown = f->unknown || s->kind == STMT_UNKNOWN || otherwise;
     f->ends = f->ends || s->kind == STMT_COMMIT || s->kind == STMT_ROLLBACK ||
               s->kind == STMT_ROLLBACK_TO ||
               (s->flags & (STMT_TRANSACTION | STMT_ROLLS_BACK_TO)) != 0;
@@ -160,11 +178,7 @@ static enum err add_text(struct request *r, struct known *k, struct bytes text,
     if ((hints & HINT_PRIMARY) != 0) { f->replica = false; }
     if ((hints & HINT_NOCACHE) != 0) { f->nocache = true; }
     add_writes(f, j);
-    if (r->client->account->identity == NULL) { return E_OK; }
-    struct bound bound = {.bind = bind};
-    enum err err = identity_guard(r->client->account->identity, s, text, bound_param, &bound, why);
-    buf_done(&bound.text);
-    return err;
+    return guard(r, s, text, bind, otherwise, why);
 }
 
 const struct prepared *pending_statement(const struct request *r, const char *name)

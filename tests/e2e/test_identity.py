@@ -213,3 +213,23 @@ def test_a_setting_the_server_refuses_fails_the_request(run_pgusher, cluster):
     good = p.connect(options="-c app.mem=9MB")
     wait_for("the next client to be served",
              lambda: good.execute("SHOW work_mem").fetchone() == ("9MB",))
+
+
+HIDDEN = "SELECT 'a\\', '; SET app.fixed = 1; --'"  # one statement to who takes a backslash for itself
+
+
+@pytest.mark.parametrize("how", ["set", "startup", "role"])
+def test_a_backslash_hides_nothing(run_pgusher, cluster, name, how):
+    cluster.primary.execute(f"CREATE ROLE {name} LOGIN")
+    if how == "role":
+        cluster.primary.execute(f"ALTER ROLE {name} SET standard_conforming_strings = off")
+    proxy = run_pgusher({"app": cluster.primary.connstr}, users={name: ""}, default_pool_size=1,
+                        sections={"settings": SETTINGS})
+    c = proxy.raw()
+    c.startup(user=name, **({"options": "-c standard_conforming_strings=off"} if how == "startup" else {}))
+    if how == "set":
+        c.simple("SET standard_conforming_strings = off")
+    assert c.simple(HIDDEN).sqlstate == "42501"
+    assert c.simple("SELECT current_setting('app.fixed')").value() == "always this"
+    assert c.simple("SET standard_conforming_strings = on").error is None
+    assert c.simple(HIDDEN).rows == [[b"a\\", b"; SET app.fixed = 1; --"]]
