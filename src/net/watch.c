@@ -21,7 +21,9 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     if (status < 0) { /* libuv stopped it; what was read before the error may not be all */
         int wanted = w->events;
         w->events = 0;
-        watch_want(w, wanted);
+        /* Who does not read now may do nothing about it now: told again and again, it would spin.
+         */
+        if ((wanted & UV_READABLE) != 0) { watch_want(w, wanted); }
     }
     w->ready(w->arg, status < 0 ? UV_READABLE | UV_WRITABLE : events);
 }

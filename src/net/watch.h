@@ -9,7 +9,7 @@
 struct watch;
 
 /* Nothing is watched until watch_want(). ready() gets UV_READABLE | UV_WRITABLE; on a socket error
-   both, so that the next read or write reports it. */
+   both, so that the next read or write reports it: once, unless reading is wanted. */
 struct watch *watch_open(struct loop *l, int fd, void (*ready)(void *arg, int events), void *arg);
 /* Costs system calls only when the set changes. */
 void watch_want(struct watch *w, int events);

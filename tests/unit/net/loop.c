@@ -210,6 +210,38 @@ static void close_both(void *arg, int events)
     watch_close(&watches[1]); /* a second time is harmless */
 }
 
+static void turn_often(void)
+{
+    for (int i = 0; i < 5; i++) { turn(); }
+}
+
+static void count_only(void *arg, int events)
+{
+    (void)arg;
+    CHECK(events == (UV_READABLE | UV_WRITABLE));
+    watch_calls++;
+}
+
+TEST(an_error_that_nobody_can_act_on_is_told_once)
+{
+    int fds[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
+    while (write(fds[0], "a long time unread", 18) > 0) {} /* until there is no room */
+    watch_calls = 0;
+    watches[0] = watch_open(&loop, fds[0], count_only, NULL);
+    watch_want(watches[0], UV_WRITABLE);
+    turn_often();
+    CHECK(watch_calls == 0);
+    (void)close(fds[1]); /* with bytes unread: an error for the other end */
+    turn_often();
+    CHECK(watch_calls == 1 && watch_wanted(watches[0]) == 0);
+    watch_want(watches[0], UV_READABLE); /* who reads is told until it has read the error */
+    turn_often();
+    CHECK(watch_calls > 2);
+    watch_close(&watches[0]);
+    (void)close(fds[0]);
+}
+
 TEST(a_closed_watch_is_not_called_even_when_its_event_is_in_hand)
 {
     int a[2], b[2];
@@ -309,6 +341,7 @@ int main(void)
         EACH(what_is_left_is_opened_before_the_loop_ends),
         EACH(letters_of_other_threads_all_arrive_each_thread_s_in_order),
         EACH(a_loop_runs_until_it_is_stopped),
+        EACH(an_error_that_nobody_can_act_on_is_told_once),
         EACH(a_closed_watch_is_not_called_even_when_its_event_is_in_hand),
         EACH(numbers_and_folders_are_addresses_at_once),
         EACH(a_folder_too_long_for_a_socket_is_a_matter_of_configuration),
