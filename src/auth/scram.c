@@ -4,6 +4,7 @@
 #include "auth/base64.h"
 #include "auth/crypto.h"
 #include "auth/keyring.h"
+#include "auth/saslprep.h"
 #include "base/mem.h"
 
 _Static_assert((int)SCRAM_KEY == (int)CRYPTO_SHA256, "SCRAM's keys are hashes");
@@ -63,6 +64,16 @@ bool scram_iterations(struct bytes text, uint32_t *ret)
 
 /* ---- keys */
 
+/* RFC 5802's SaltedPassword. */
+static void salt_password(struct bytes password, struct bytes salt, uint32_t iterations,
+                          uint8_t ret[CRYPTO_SHA256])
+{
+    char *prepared = saslprep(password);
+    crypto_pbkdf2(prepared == NULL ? password : bytes_str(prepared), salt, iterations, ret);
+    if (prepared != NULL) { mem_wipe(prepared, strlen(prepared)); }
+    mem_free(&prepared);
+}
+
 void scram_keys(struct bytes password, struct bytes salt, uint32_t iterations,
                 uint8_t ret_client_key[SCRAM_KEY], uint8_t ret_server_key[SCRAM_KEY])
 {
@@ -72,7 +83,7 @@ void scram_keys(struct bytes password, struct bytes salt, uint32_t iterations,
     keyring_id("scram keys", parts, 3, id);
     if (!keyring_find(id, pair)) {
         uint8_t salted[CRYPTO_SHA256];
-        crypto_pbkdf2(password, salt, iterations, salted);
+        salt_password(password, salt, iterations, salted);
         struct bytes key = bytes_of(salted, sizeof salted);
         crypto_hmac(key, BYTES("Client Key"), pair);
         crypto_hmac(key, BYTES("Server Key"), pair + SCRAM_KEY);
@@ -223,7 +234,7 @@ bool scram_secret_fits(const struct scram_secret *s, struct bytes password,
     /* Here a stranger's guesses are hashed, which the keyring shall not fill up with: not
      * scram_keys. */
     uint8_t salted[CRYPTO_SHA256];
-    crypto_pbkdf2(password, salt_of(s), s->iterations, salted);
+    salt_password(password, salt_of(s), s->iterations, salted);
     crypto_hmac(bytes_of(salted, sizeof salted), BYTES("Client Key"), client_key);
     scram_stored_key(client_key, stored_key);
     bool fits = crypto_same(bytes_of(stored_key, SCRAM_KEY), bytes_of(s->stored_key, SCRAM_KEY));

@@ -3,10 +3,7 @@
  * Pure but for random nonces and for derived keys, which are kept (keyring.h), so that only the
  * first login with a password costs its thousands of hash rounds.
  *
- * Passwords are hashed as the bytes they are. For ASCII that is what SASLprep gives, and for most
- * text that is typed composed; but a password with characters that SASLprep changes (ligatures,
- * full-width letters, decomposed accents, non-breaking spaces) fits only a secret made from the
- * same bytes, not one that PostgreSQL made.
+ * Passwords are normalized before they are hashed, as PostgreSQL does it: saslprep.h.
  */
 #pragma once
 

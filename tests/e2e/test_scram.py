@@ -108,3 +108,16 @@ def test_console_users_authenticate_too(run_pgusher, cluster):
         p.connect(dbname="pgbouncer", user="boss", password="wrong")
     with pytest.raises(psycopg.OperationalError):
         p.connect(dbname="pgbouncer", user="boss", password="")
+
+
+@pytest.mark.parametrize("password", ["pa\u00a0ss wo\u0301rd \ufb01", "\u0627" + "1 forbidden"], ids=["prepared", "raw"])
+def test_passwords_are_normalized_as_postgres_does(run_pgusher, cluster, password):
+    cluster.primary.execute(f"SET password_encryption = 'scram-sha-256'; ALTER ROLE scram_other PASSWORD '{password}'")
+    try:
+        clear = run_pgusher({"app": cluster.primary.connstr}, users={"scram_other": password}, auth_type="scram-sha-256")
+        stored = run_pgusher({"app": cluster.primary.connstr}, users={"scram_other": verifier(cluster, "scram_other")},
+                             auth_type="plain")
+        assert who(clear.connect(user="scram_other", password=password)) == "scram_other"
+        assert who(stored.connect(user="scram_other", password=password)) == "scram_other"
+    finally:
+        cluster.primary.execute("ALTER ROLE scram_other PASSWORD 'other secret'")
