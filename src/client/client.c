@@ -42,6 +42,7 @@ void client_accept(struct front *f, int fd, const struct address *peer)
     c->id = atomic_fetch_add(&f->shared->last_id, 1) % 0x7fffffff + 1;
     c->connected_us = clock_now_us();
     c->connected_wall_us = clock_wall_us();
+    c->given = varset_ref(varset_empty());
     c->startup = varset_ref(varset_empty());
     c->base = varset_ref(varset_empty());
     c->wanted = varset_ref(varset_empty());
@@ -81,6 +82,7 @@ void client_close(struct client *c, const char *reason)
     stream_close(&c->stream);
     client_forget_statements(c);
     hmap_done(&c->statements);
+    varset_unref(&c->given);
     varset_unref(&c->startup);
     varset_unref(&c->base);
     varset_unref(&c->wanted);

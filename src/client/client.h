@@ -62,8 +62,9 @@ struct client {
     bool admin, stats_only; /* ... and what it may */
 
     /* ---- the session */
-    const struct varset *startup; /* given at startup: what RESET goes back to */
-    const struct varset *base;    /* startup and identity */
+    const struct varset *given;   /* at startup */
+    const struct varset *startup; /* the same without what [settings] protects */
+    const struct varset *base;    /* startup and identity: what RESET goes back to */
     const struct varset *wanted;  /* base and what SET changed, committed */
     const struct varset *in_tx;   /* the same if the transaction in progress commits */
     uint8_t status;               /* what it was told last: 'I', 'T', 'E' */

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "client/admit.h"
+#include "client/caller.h"
 #include "client/client.h"
 #include "client/peers.h"
 #include "client/replication.h"
@@ -229,60 +230,6 @@ static enum err take_params(struct client *c, const struct startup *s, struct fa
 /* ---- identity and settings --------------------------------------------------------------------
  */
 
-/* In the base, not in the startup settings: those are tried on a server once, not by each client.
- */
-static void name_host(const struct client *c, struct varset_edit *base)
-{
-    const char *given = varset_get(c->startup, "application_name");
-    struct buf name = {0};
-    buf_printf(&name, "%s - %s:%d", given == NULL ? "app" : given, c->address, c->port);
-    varset_edit_set(base, "application_name", buf_text(&name));
-    buf_done(&name);
-}
-
-static enum err take_identity(struct client *c, struct fault *why)
-{
-    struct login *l = c->login;
-    const struct identity *id = c->account->identity;
-    struct varset_edit startup, base;
-    varset_edit_begin(&startup, l->given);
-    enum err e = E_OK;
-    for (size_t i = 0; i < varset_count(l->given) && e == E_OK && id != NULL; i++) {
-        const char *name = varset_at(l->given, i)->name;
-        if (!identity_protects(id, name)) { continue; }
-        if (!identity_reads_startup(id, name)) {
-            e = fault_state(why, E_DENIED, "42501", "permission denied to set parameter \"%s\"",
-                            name);
-            fault_hint(why, "pgusher sets it from who you are.");
-        }
-        varset_edit_remove(&startup, name);
-    }
-    varset_unref(&c->startup);
-    c->startup = varset_edit_end(&startup);
-    varset_edit_begin(&base, c->startup);
-    if (l->config->o.application_name_add_host) { name_host(c, &base); }
-    if (e == E_OK && id != NULL) {
-        const struct identity_sources from = {
-            .user = l->user,
-            .database = l->database,
-            .client_addr = c->unix_socket ? NULL : c->address,
-            .client_port = c->unix_socket ? 0 : c->port,
-            .tls_cn = tls_peer_name(stream_tls(&c->stream)),
-            .application_name = varset_get(l->given, "application_name"),
-            .startup = l->given,
-        };
-        e = identity_apply(id, &from, &base, why);
-    }
-    const struct varset *all = varset_edit_end(&base);
-    varset_unref(&c->base);
-    varset_unref(&c->wanted);
-    varset_unref(&c->in_tx);
-    c->base = all;
-    c->wanted = varset_ref(all);
-    c->in_tx = varset_ref(all);
-    return e;
-}
-
 /*
  * DateStyle may be given in part, the rest then is the server's own; what is carried from server to
  * server must be whole, as the server reported it.
@@ -385,7 +332,9 @@ static void authenticated(struct client *c)
         return;
     }
     struct fault why;
-    if (take_identity(c, &why) != E_OK || check_replication(c, &why) != E_OK) {
+    varset_unref(&c->given);
+    c->given = varset_ref(l->given);
+    if (caller_identify(c, &why) != E_OK || check_replication(c, &why) != E_OK) {
         client_fail(c, &why);
         return;
     }

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "client/caller.h"
 #include "pgwire/frame.h"
 #include "query/guc.h"
 #include "request/request.h"
@@ -118,9 +119,8 @@ static bool is_read_otherwise(const struct client *c, const struct statement *s)
 {
     const struct account *a = pool_account(c->account->pools[0]);
     const char *strings = varset_get(c->in_tx, "standard_conforming_strings");
-    bool off = strings != NULL
-                   ? strcasecmp(strings, "on") != 0
-                   : atomic_load_explicit(&a->odd_strings, memory_order_relaxed);
+    bool off = strings != NULL ? strcasecmp(strings, "on") != 0
+                               : atomic_load_explicit(&a->odd_strings, memory_order_relaxed);
     if (off && (s->flags & STMT_BACKSLASH) != 0) { return true; }
     const char *encoding = varset_get(c->in_tx, "client_encoding");
     return encoding != NULL ? guc_encoding_is_odd(encoding)
@@ -296,9 +296,38 @@ static enum err add_long(struct request *r, struct known *k, struct fault *why)
     return E_OK;
 }
 
+bool request_is_outdated(const struct request *r)
+{
+    const struct client *c = r->client;
+    return atomic_load_explicit(&c->account->database->retired, memory_order_relaxed) &&
+           (c->pins & ~(uint32_t)PIN_SESSION) == 0 && r->server == NULL && !r->filling &&
+           r->cache.state == NULL;
+}
+
+/* On to the new definition, and to what its [settings] say of the caller. */
+static enum err move_on(struct client *c, struct fault *why)
+{
+    struct database *old = c->account->database;
+    struct database *db = registry_database(c->front->registry, old->name);
+    if (db == NULL) {
+        (void)fault_state(why, E_SHUTDOWN, "57P01", "no such database: %s", old->name);
+        return E_SHUTDOWN;
+    }
+    c->account = registry_move(c->front->registry, c->account, db);
+    c->pins = c->account->mode == POOL_SESSION ? PIN_SESSION : 0;
+    return caller_identify_again(c, why);
+}
+
 enum move step_classify(struct request *r)
 {
     struct facts *f = &r->facts;
+    if (request_is_outdated(r)) {
+        struct fault gone;
+        if (move_on(r->client, &gone) != E_OK) {
+            client_fail(r->client, &gone);
+            return MOVE_GONE;
+        }
+    }
     struct known *k = desk_known(r->desk, r->client->account->database);
     struct fault why;
     enum err e = E_OK;

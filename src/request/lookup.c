@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "client/caller.h"
 #include "pgwire/compose.h"
 #include "request/request.h"
 
@@ -148,15 +149,8 @@ static enum err make_settings(struct request *r, struct fault *why)
     }
     struct varset_edit edit;
     varset_edit_begin(&edit, c->in_tx);
-    const struct identity_sources from = {
-        .user = c->account->user,
-        .database = c->account->database->name,
-        .client_addr = c->unix_socket ? NULL : c->address,
-        .client_port = c->unix_socket ? 0 : c->port,
-        .application_name = varset_get(c->startup, "application_name"),
-        .startup = c->base,
-        .text = r->unit.text,
-    };
+    struct identity_sources from = caller_sources(c);
+    from.text = r->unit.text;
     enum err e = r->unit.text.len == 0 ? E_OK : identity_apply(id, &from, &edit, why);
     r->want = varset_edit_end(&edit);
     return e;

@@ -185,6 +185,8 @@ MUST_USE enum err unit_read(struct bytes in, struct unit *ret, struct fault *why
 struct bytes unit_text(const struct request *r);
 enum move step_classify(struct request *r);
 void facts_forget(struct facts *f); /* gives back what it holds */
+/* A reload replaced its database's definition, and nothing keeps it with the old one. */
+bool request_is_outdated(const struct request *r);
 enum move step_lookup(struct request *r);
 enum move step_route(struct request *r);
 enum move step_checkout(struct request *r);

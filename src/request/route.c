@@ -55,19 +55,7 @@ enum move step_route(struct request *r)
             return MOVE_ON;
         }
     }
-    /* A reload replaced the definition: on to the new one, now that nothing is held. */
-    if (atomic_load_explicit(&c->account->database->retired, memory_order_relaxed) &&
-        (c->pins & ~(uint32_t)PIN_SESSION) == 0) {
-        struct database *db = registry_database(c->front->registry, c->account->database->name);
-        if (db == NULL) {
-            struct fault why;
-            (void)fault_state(&why, E_SHUTDOWN, "57P01", "no such database: %s",
-                              c->account->database->name);
-            client_fail(c, &why);
-            return MOVE_GONE;
-        }
-        c->account = registry_move(c->front->registry, c->account, db);
-        c->pins = c->account->mode == POOL_SESSION ? PIN_SESSION : 0;
+    if (request_is_outdated(r)) { /* by a reload, while it waited */
         r->step = STEP_CLASSIFY;
         return MOVE_AGAIN;
     }

@@ -1,5 +1,7 @@
 """Settings injected for the caller: there before the first statement, out of the caller's reach, nobody else's."""
 
+import signal
+
 import psycopg
 import pytest
 
@@ -233,3 +235,36 @@ def test_a_backslash_hides_nothing(run_pgusher, cluster, name, how):
     assert c.simple("SELECT current_setting('app.fixed')").value() == "always this"
     assert c.simple("SET standard_conforming_strings = on").error is None
     assert c.simple(HIDDEN).rows == [[b"a\\", b"; SET app.fixed = 1; --"]]
+
+
+def test_a_reload_renews_who_is_logged_in(run_pgusher, cluster):
+    """What [settings] says now holds for sessions that are open; what they have set themselves stays."""
+    rows = {"app.old": "was here", "app.who": "%{user}", "app.tenant": "%{startup:app.tenant}"}
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1, sections={"settings": rows})
+    c = p.connect(options="-c app.tenant=7 -c work_mem=5MB -c datestyle=German", application_name="clinic")
+    date = c.execute("SHOW DateStyle").fetchone()
+    c.execute("SET lock_timeout = '11s'")
+    assert [value(c, n) for n in ("app.old", "app.who", "app.tenant")] == ["was here", "app", "7"]
+    p.sections["settings"] = {"app.new": "%{application_name} %{startup:app.tenant}", "app.who": "someone else"}
+    p.write()
+    p.signal(signal.SIGHUP)
+    wait_for("the new row", lambda: value(c, "app.new") == "clinic 7")
+    assert value(c, "app.who") == "someone else"
+    assert value(c, "app.old") in (None, "")
+    assert [c.execute(f"SHOW {n}").fetchone() for n in ("app.tenant", "work_mem", "lock_timeout", "DateStyle")] == [
+        ("7",), ("5MB",), ("11s",), date]
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        c.execute("SET app.new = 'forged'")
+    c.execute("SET app.old = 'free again'")
+    assert value(c, "app.old") == "free again"
+    p.sections["settings"] = {"app.must!": "%{startup:app.badge}"}
+    p.write()
+    p.signal(signal.SIGHUP)
+
+    def is_refused():
+        try:
+            return value(c, "app.must") == "never"
+        except psycopg.OperationalError as e:
+            return "app.must" in str(e) or "28000" in str(e)
+
+    wait_for("the client to be refused", is_refused)
