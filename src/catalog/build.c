@@ -20,6 +20,7 @@ enum fact_kind {
     FACT_POLICY,
     FACT_GUARD,
     FACT_RULE,
+    FACT_SEQUENCE,
     FACT_CALL,
 };
 
@@ -141,6 +142,11 @@ void build_policy_reads(struct build *b, uint32_t relation, uint32_t other)
     (void)add_fact(b, FACT_GUARD, relation, other);
 }
 
+void build_sequence(struct build *b, uint32_t relation)
+{
+    (void)add_fact(b, FACT_SEQUENCE, relation, 0);
+}
+
 void build_rule(struct build *b, uint32_t relation)
 {
     (void)add_fact(b, FACT_RULE, relation, 0);
@@ -188,6 +194,7 @@ void build_function(struct build *b, const struct function_source *source)
     f->taints = f->taints || body.taints;
     f->writes = f->writes || body.writes;
     f->reads = f->reads || body.reads;
+    f->sequences = f->sequences || body.sequences;
     if (b->sources_count == b->sources_room) {
         b->sources_room = b->sources_room == 0 ? 64 : b->sources_room * 2;
         b->sources = mem_grow(b->sources, b->sources_room, sizeof *b->sources);
@@ -211,15 +218,16 @@ static bool follow_body(struct build *b, const struct source *s)
     const char *at = s->text;
     bool starts = true, changed = false;
     struct word w;
-    while ((!f->taints || !f->writes || !f->reads) && function_next_word(&at, &starts, &w)) {
-        const struct function *other = catalog_function(b->c, w.text);
+    while ((!f->taints || !f->writes || !f->reads || !f->sequences) &&
+           function_next_word(&at, &starts, &w)) {
+        const struct function *other = catalog_function(b->c, w.text), was = *f;
         if (other == NULL || other == f || !other->user) { continue; }
-        bool taints = f->taints || other->taints, writes = f->writes || other->writes;
-        bool reads = f->reads || other->reads;
-        changed = changed || taints != f->taints || writes != f->writes || reads != f->reads;
-        f->reads = reads;
-        f->taints = taints;
-        f->writes = writes;
+        f->reads = f->reads || other->reads;
+        f->taints = f->taints || other->taints;
+        f->writes = f->writes || other->writes;
+        f->sequences = f->sequences || other->sequences;
+        changed = changed || was.reads != f->reads || was.taints != f->taints ||
+                  was.writes != f->writes || was.sequences != f->sequences;
     }
     return changed;
 }
@@ -280,6 +288,7 @@ static void link_relations(struct build *b)
         struct relation *r = relation_of(b, f->oid), *other = relation_of(b, f->other);
         if (r == NULL) { continue; }
         if (f->kind == FACT_RULE) { r->write_all = true; }
+        if (f->kind == FACT_SEQUENCE) { r->sequences = true; }
         if (other == NULL || other == r) { continue; }
         switch (f->kind) {
         case FACT_READS: link_to(b, &r->reads, other); break;
@@ -289,6 +298,7 @@ static void link_relations(struct build *b)
         case FACT_DEFINITION:
         case FACT_POLICY:
         case FACT_RULE:
+        case FACT_SEQUENCE:
         case FACT_CALL: break;
         }
     }
@@ -453,6 +463,7 @@ static void lift_into(struct build *b, struct relation *above, const struct rela
     above->unlogged = above->unlogged || r->unlogged;
     above->write_all = above->write_all || r->write_all;
     above->write_taints = above->write_taints || r->write_taints;
+    above->sequences = above->sequences || r->sequences;
     for (uint32_t i = 0; i < r->cascades.count; i++) {
         link_to(b, &above->cascades, r->cascades.items[i]);
     }

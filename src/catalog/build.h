@@ -24,6 +24,8 @@ void build_cascade(struct build *b, uint32_t referenced, uint32_t referencing);
 /* A policy that decides what SELECT sees: `SELECT expression`, parsed. A reference is taken. */
 void build_policy(struct build *b, uint32_t relation, struct statement *expression);
 void build_policy_reads(struct build *b, uint32_t relation, uint32_t other);
+/* A column of it takes its default from a sequence, or is an identity. */
+void build_sequence(struct build *b, uint32_t relation);
 /* A rule other than a view's own. */
 void build_rule(struct build *b, uint32_t relation);
 

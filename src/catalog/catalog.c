@@ -100,6 +100,7 @@ struct call catalog_call(const struct catalog *c, const struct stmt_name *name)
         call.taints = call.taints || f->taints;
         call.writes = call.writes || f->writes;
         call.reads = call.reads || f->reads;
+        call.sequences = f->sequences || f->writes;
     }
     return call;
 }

@@ -47,8 +47,9 @@ enum { JUDGE_DEPS = 16, JUDGE_KEYED = 8 };
 
 /* A statement in the light of a catalog. Immutable once made. */
 struct judgement {
-    bool replica; /* provably reads only: may run on a replica */
-    bool taints;  /* calls a function that may change session state */
+    bool replica;   /* provably reads only: may run on a replica */
+    bool taints;    /* calls a function that may change session state */
+    bool sequences; /* may take values of sequences without naming nextval */
     enum judge_reason reason;
     char culprit[64];    /* the relation or function that decided, when there is one */
     int rule;            /* index of the cache rule with the smallest ttl among the deps, or -1 */

@@ -248,6 +248,8 @@ static const char *const writing[] = {
     "execute", "insert", "merge", "refresh", "truncate",    "update",
 };
 
+static const char *const sequence_functions[] = {"nextval", "setval"};
+
 /* Their functions do what their documentation says; none changes a session or writes a table. */
 static const char *const plain_extensions[] = {
     "bloom",         "btree_gin", "btree_gist", "citext",    "cube",    "earthdistance",
@@ -269,6 +271,7 @@ static struct body scan(const char *text, bool sql)
             b.taints = true;
         }
         /* SELECT ... INTO makes a table in SQL, and fills a variable in PL/pgSQL. */
+        b.sequences = b.sequences || IS_IN(w.text, sequence_functions);
         if (IS_IN(w.text, writing) || (sql && strcmp(w.text, "into") == 0)) { b.writes = true; }
     }
     return b;

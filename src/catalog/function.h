@@ -8,9 +8,10 @@ struct call function_builtin(const char *name, char volatility);
 
 /* What the body of a user's function does itself; calls of others are followed by build.c. */
 struct body {
-    bool taints; /* may change the session beyond its transaction */
-    bool writes; /* may write a table */
-    bool reads;  /* may read one */
+    bool taints;    /* may change the session beyond its transaction */
+    bool writes;    /* may write a table */
+    bool reads;     /* may read one */
+    bool sequences; /* may take values of sequences, other than by writing */
 };
 
 struct function_source {

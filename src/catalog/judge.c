@@ -167,6 +167,7 @@ static void judge_calls(const struct catalog *c, const struct statement *s, stru
         j->replica = j->replica && call.replica;
         j->taints = j->taints || call.taints;
         j->writes_all = j->writes_all || call.writes;
+        j->sequences = j->sequences || call.sequences;
         if (!call.cacheable && !catalog_reads_setting(c, &s->functions[i])) {
             refuse_name(j, JUDGE_FUNCTION, s->functions[i].schema, s->functions[i].name);
         }
@@ -346,6 +347,7 @@ static void close_writes(struct reached *w, struct judgement *j)
     for (unsigned i = 0; i < w->count; i++) {
         const struct relation *r = w->items[i];
         j->taints = j->taints || r->write_taints;
+        j->sequences = j->sequences || r->sequences;
         j->writes_all = j->writes_all || r->write_all || r->system;
         for (uint32_t k = 0; k < r->cascades.count; k++) { (void)reach(w, r->cascades.items[k]); }
         if (is_view(r)) {
@@ -355,6 +357,7 @@ static void close_writes(struct reached *w, struct judgement *j)
         }
     }
     if (w->overflow || j->writes_all) { write_all(j); }
+    j->sequences = j->sequences || j->writes_all;
 }
 
 static void reach_written(const struct catalog *c, const struct stmt_name *n, struct reached *w,
@@ -448,6 +451,7 @@ static void judge_blindly(const struct statement *s, struct judgement *j)
     }
     j->writes_all = extent == WRITES_ANYTHING ||
                     (extent == WRITES_NAMED && (s->writes_count > 0 || s->functions_count > 0));
+    j->sequences = extent == WRITES_ANYTHING || s->writes_count > 0 || j->taints;
     refuse(j, JUDGE_NO_CATALOG, NULL);
 }
 

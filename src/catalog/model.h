@@ -40,6 +40,7 @@ struct relation {
     bool foreign, unlogged; /* ... is such a table */
     bool write_all;         /* triggers, rules or calls with an effect nobody knows */
     bool write_taints;      /* what a write calls may change the session */
+    bool sequences;         /* a default or an identity takes values of one */
 
     struct obstacle obstacle; /* to caching, in its own definition: a view's functions ... */
     bool opaque;              /* its definition calls functions that may read other relations */
@@ -61,7 +62,7 @@ struct function {
     const char *name;
     bool builtin, user;
     char builtin_volatility, user_volatility; /* the worst of the overloads: 'i', 's', 'v' */
-    bool taints, writes, reads;               /* one of the user's may */
+    bool taints, writes, reads, sequences;    /* one of the user's may */
 };
 
 struct rule {
@@ -89,10 +90,11 @@ const struct function *catalog_function(const struct catalog *c, const char *nam
 
 /* What a call by that name means; schema NULL: not qualified. */
 struct call {
-    bool replica; /* may run there */
-    bool taints;  /* may change the session in a way that its text does not show */
-    bool writes;  /* may write tables */
-    bool reads;   /* may read tables that the text does not name */
+    bool replica;   /* may run there */
+    bool taints;    /* may change the session in a way that its text does not show */
+    bool writes;    /* may write tables */
+    bool reads;     /* may read tables that the text does not name */
+    bool sequences; /* may take values of sequences */
     bool cacheable;
 };
 struct call catalog_call(const struct catalog *c, const struct stmt_name *name);

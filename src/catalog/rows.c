@@ -124,6 +124,11 @@ static void policy_reads(struct build *b, const PGresult *r)
     pairs(b, r, build_policy_reads);
 }
 
+static void sequences(struct build *b, const PGresult *r)
+{
+    for (int i = 0; i < PQntuples(r); i++) { build_sequence(b, oid_at(r, i, 0)); }
+}
+
 static void rules(struct build *b, const PGresult *r)
 {
     for (int i = 0; i < PQntuples(r); i++) { build_rule(b, oid_at(r, i, 0)); }
@@ -215,6 +220,12 @@ static const struct load_step steps[] = {
     {"SELECT DISTINCT ev_class FROM pg_rewrite WHERE rulename <> '_RETURN' AND ev_class >= 16384"
      " ORDER BY 1",
      rules},
+    {"SELECT a.adrelid FROM pg_attrdef AS a" DEPENDS(
+         "pg_attrdef", "a.oid",
+         "pg_class") " JOIN pg_class AS s ON s.oid = d.refobjid AND s.relkind = 'S'"
+                     " UNION SELECT attrelid FROM pg_attribute WHERE attidentity <> ''"
+                     " AND NOT attisdropped ORDER BY 1",
+     sequences},
     {"SELECT DISTINCT confrelid, conrelid FROM pg_constraint WHERE contype = 'f'"
      " AND (confdeltype IN ('c','n','d') OR confupdtype IN ('c','n','d')) ORDER BY 1, 2",
      cascades},

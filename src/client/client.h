@@ -79,6 +79,7 @@ struct client {
     uint32_t pins; /* enum stmt_pin: why it keeps its server */
     int64_t pinned_us;
     int64_t wrote_us;       /* its last commit that wrote */
+    uint32_t sequences_on;  /* backend pid of the server where it last took values of sequences */
     struct hmap statements; /* struct client_stmt */
     const struct prepared *unnamed;
     struct request *request;         /* on the road, or NULL */

@@ -83,6 +83,7 @@ enum stmt_flag {
     STMT_ROLLS_BACK_TO = 1 << 19,   /* ROLLBACK TO among the statements */
     STMT_TEMP_DROP = 1 << 20,       /* CREATE TEMP ... ON COMMIT DROP only */
     STMT_FORGETS = 1 << 22,         /* DEALLOCATE ALL or DISCARD ALL is among the statements */
+    STMT_OWN_SEQUENCE = 1 << 23,    /* lastval() or currval() is called */
     STMT_BACKSLASH = 1 << 21, /* a backslash is in the text: with standard_conforming_strings off it
                                  may mean something else than what is told here */
 };

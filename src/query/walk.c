@@ -233,6 +233,9 @@ static void see_call(struct walk *w, const ProtobufCMessage *m)
     const char *schema = count > 1 ? string_at(call->funcname, count, count - 2) : "";
     facts_add_name(&w->facts->functions, schema, name);
     if (is_reg_type(name)) { w->facts->flags |= STMT_REG_CAST; }
+    if (!w->plan_only && (strcmp(name, "lastval") == 0 || strcmp(name, "currval") == 0)) {
+        w->facts->flags |= STMT_OWN_SEQUENCE;
+    }
     note_schema(w, schema);
     if (!setting_from_call(w, schema, name, call) && !w->plan_only) {
         for (size_t i = 0; i < sizeof pinning_functions / sizeof pinning_functions[0]; i++) {

@@ -156,6 +156,7 @@ static enum err add_text(struct request *r, struct known *k, struct bytes text,
        too much: the server is reset at its release, so that nobody else sees what it did. */
     bool taints = j->taints && k->catalog != NULL;
     f->may_taint = f->may_taint || (j->taints && k->catalog == NULL);
+    f->sequences = f->sequences || j->sequences || (s->pins & PIN_SEQUENCE) != 0;
     f->count++;
     if (f->count == 1) {
         f->only = statement_ref(e->statement);

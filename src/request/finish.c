@@ -48,6 +48,7 @@ static void pin(struct request *r)
 static void unpin(struct request *r)
 {
     r->client->pins = r->client->account->mode == POOL_SESSION ? PIN_SESSION : 0;
+    r->client->sequences_on = 0;
     r->pins = 0;
 }
 

@@ -78,6 +78,7 @@ struct facts {
     bool nocache;                   /* a hint says so */
     bool nameless;  /* names a statement that was never parsed, and that ends the client */
     bool ends;      /* one of them ends a transaction or a part of it */
+    bool sequences; /* one may take values of sequences */
     bool may_taint; /* calls what no catalog tells about: it may change the session */
     bool writes_all;
     unsigned writes_count;

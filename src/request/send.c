@@ -40,6 +40,46 @@ static bool changes_next_transaction(const struct server *s, const struct varset
     return false;
 }
 
+static enum move refuse_sequence(struct request *r)
+{
+    struct fault why;
+    (void)fault_state(&why, E_REFUSED, "0A000",
+                      "the values that sequences gave to earlier transactions are not known here");
+    fault_hint(&why, "Use INSERT ... RETURNING, or ask in the transaction that took the value.");
+    if (r->client->status == 'I' && r->client->pins == 0) { finish_release(r); }
+    return request_fail(r, &why);
+}
+
+/*
+ * lastval() and currval() are right where this client was the last to take values of sequences, and
+ * took none elsewhere since. One that took none at all is to be told so by a server that holds
+ * none.
+ */
+static enum move check_sequences(struct request *r)
+{
+    struct client *c = r->client;
+    struct server *s = r->server;
+    if ((r->facts.flags & STMT_OWN_SEQUENCE) == 0 || r->facts.sequences || c->status == 'E') {
+        return MOVE_ON;
+    }
+    if (c->sequences_on != 0) {
+        bool here = s->sequences_of == c->id && s->backend_pid == c->sequences_on;
+        return here ? MOVE_ON : refuse_sequence(r);
+    }
+    if (s->sequences_of == c->id) { return MOVE_ON; }
+    if (s->expects.count > 0) {
+        request_wait(r, 0);
+        return MOVE_WAIT;
+    }
+    s->sequences_of = c->id;
+    server_prelude_text(s, "DISCARD SEQUENCES");
+    compose_bare(&s->stream.out, 'S');
+    expects_push(&s->expects, EXPECT_SYNC, OWNER_NOBODY, NULL);
+    r->settings_sent = true;
+    request_wait(r, 0);
+    return MOVE_WAIT;
+}
+
 enum move step_prepare(struct request *r)
 {
     struct client *c = r->client;
@@ -54,6 +94,8 @@ enum move step_prepare(struct request *r)
         request_wait(r, 0);
         return MOVE_WAIT;
     }
+    enum move m = check_sequences(r);
+    if (m != MOVE_ON) { return m; }
     r->sole = s->expects.count == 0;
     r->set_by_us = false;
     if (c->status == 'E' || (s->now == r->want && s->sure)) { return MOVE_ON; }
@@ -319,6 +361,10 @@ static void expect_effects(struct request *r)
     }
     bool runs = r->unit.kind != UNIT_BATCH || r->unit.executes > 0 || r->unit.has_bind;
     if (f->may_taint && runs) { r->server->reset_needed = true; }
+    if (f->sequences && runs) {
+        r->server->sequences_of = c->id;
+        c->sequences_on = r->server->backend_pid;
+    }
     if (r->unit.kind == UNIT_BATCH && r->unit.executes == 0) {
         /* Parsed and bound only. An Execute may follow, when it is not known of what. */
         if (r->unit.has_bind && (f->sets || f->discards || (f->flags & STMT_RESETS_ALL) != 0)) {

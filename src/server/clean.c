@@ -43,6 +43,7 @@ static void forget_settings(struct server *s)
     s->sure = true;
     s->have_unsure = false;
     s->reset_needed = false;
+    s->sequences_of = 0;
 }
 
 static bool discards_all(const char *query)

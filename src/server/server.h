@@ -70,6 +70,7 @@ struct server {
     unsigned addresses_tried;
     _Atomic bool close_needed; /* at the next release */
     bool reset_needed;         /* ... instead: something may have changed the session unseen */
+    uint32_t sequences_of;     /* the client that last took values of sequences here; 0: none */
     bool copy_in;              /* the server waits for CopyData */
     uint32_t left; /* bytes still to come of a message that is passed on or dropped unread */
     bool leaving;  /* it was told good-bye */

@@ -307,3 +307,34 @@ def test_a_client_that_left_takes_everything_with_it(proxy):
     assert show(b, "work_mem") != "9MB"
     assert show(b, "search_path") != "pg_catalog"
     assert b.execute("SELECT current_setting('app.secret', true)").fetchone()[0] in (None, "")
+
+
+@pytest.mark.parametrize("catalog", [False, True], ids=["no catalog", "catalog"])
+@pytest.mark.parametrize("column", ["serial", "int GENERATED ALWAYS AS IDENTITY"])
+def test_lastval_is_ones_own_or_refused(run_pgusher, cluster, name, column, catalog):
+    """One server for all; a value that another client's INSERT took is never shown."""
+    cluster.primary.execute(f"CREATE TABLE {name} (id {column}, v text); GRANT ALL ON {name}, {name}_id_seq TO app")
+    more = {"monitor_user": "postgres"} if catalog else {}
+    proxy = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1, query_wait_timeout=5, **more)
+    if catalog:
+        wait_for("the catalog", lambda: "state=loaded" in proxy.log())
+    a, b, c = proxy.connect(), proxy.connect(), proxy.connect()
+    insert, ask = f"INSERT INTO {name} (v) VALUES ('x') RETURNING id", "SELECT lastval()"
+    current = f"SELECT currval('{name}_id_seq')"
+    for _ in range(2):
+        mine = a.execute(insert).fetchone()
+        assert a.execute(ask).fetchone() == a.execute(current).fetchone() == mine
+        for q in (ask, current, ask):
+            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):  # as for any session that took none
+                c.execute(q)
+        with b.transaction():
+            theirs = b.execute(insert).fetchone()
+            assert b.execute(ask).fetchone() == b.execute(current).fetchone() == theirs
+        for q in (ask, current):
+            with pytest.raises(psycopg.errors.FeatureNotSupported):
+                a.execute(q)
+        with pytest.raises(psycopg.errors.FeatureNotSupported):
+            with a.transaction():
+                a.execute("SELECT 1")
+                a.execute(ask)
+        assert a.execute("SELECT 1").fetchone() == (1,)

@@ -243,6 +243,27 @@ TEST(a_trigger_makes_its_table_write_everything)
     catalog_unref(&c);
 }
 
+TEST(what_takes_values_of_sequences_is_told)
+{
+    struct build *b = small_build();
+    build_sequence(b, SLOTS_1);
+    build_sequence(b, PERMISSIONS);
+    small_function(b, "next_id", "sql", 'v', "SELECT nextval('a_seq')");
+    small_function(b, "caller", "plpgsql", 'v', "BEGIN RETURN next_id(); END");
+    small_function(b, "note", "plpgsql", 'v', "BEGIN RAISE NOTICE 'nextval'; END");
+    struct catalog *c = small_finish(b);
+    CHECK(small_judge(c, small_modify("slots")).sequences); /* a partition's */
+    CHECK(small_judge(c, small_modify("permissions")).sequences);
+    CHECK(small_judge(c, small_select("menus", "next_id")).sequences);
+    CHECK(small_judge(c, small_select("menus", "caller")).sequences);
+    CHECK(!small_judge(c, small_select("menus", "note")).sequences);
+    CHECK(!small_judge(c, small_modify("unnamed")).sequences);
+    CHECK(!small_judge(c, small_select("permissions", "count random")).sequences);
+    CHECK(small_judge(c, small_stmt(STMT_CALL, 0, "", "", "")).sequences);
+    CHECK(small_judge(NULL, small_modify("unnamed")).sequences);
+    catalog_unref(&c);
+}
+
 TEST(a_rule_or_an_unknown_target_writes_everything)
 {
     struct build *b = small_build();
@@ -525,6 +546,7 @@ int main(void)
         RUN(what_a_partition_is_or_does_holds_for_its_root),
         RUN(a_write_reaches_along_foreign_keys_and_through_views),
         RUN(a_trigger_makes_its_table_write_everything),
+        RUN(what_takes_values_of_sequences_is_told),
         RUN(a_rule_or_an_unknown_target_writes_everything),
         RUN(statements_of_unknown_effect_write_everything_and_others_nothing),
         RUN(the_inputs_of_a_policy_join_key_and_dependencies),
