@@ -203,7 +203,10 @@ TEST(statements_about_the_session_say_what_keeps_the_server)
     check_told("execute p(f())", "EXECUTE writes_all PREPARE UNKNOWN calls:f name'p'");
     check_told("deallocate p", "DEALLOCATE name'p'");
     check_told("deallocate all", "DEALLOCATE forgets");
+    check_has("select 1; deallocate all; select 2", "forgets");
     check_told("discard all", "DISCARD_ALL resets_all resets_last forgets name'all'");
+    check_has("select lastval()", "own_sequence");
+    check_has("select pg_catalog.currval($1)", "own_sequence");
     check_told("discard temp", "DISCARD name'temp'");
     check_told("listen c", "LISTEN LISTEN name'c'");
     check_told("unlisten *", "UNLISTEN");
