@@ -59,11 +59,17 @@ void compose_ready(struct buf *out, uint8_t status)
     compose_end(out, mark);
 }
 
+/* A message of one string. */
+static void put_string(struct buf *out, uint8_t type, const char *text)
+{
+    size_t mark = compose_begin(out, type);
+    buf_put_str(out, text);
+    compose_end(out, mark);
+}
+
 void compose_complete(struct buf *out, const char *tag)
 {
-    size_t mark = compose_begin(out, 'C');
-    buf_put_str(out, tag);
-    compose_end(out, mark);
+    put_string(out, 'C', tag);
 }
 
 /* A field of an error or a notice; NULL and empty are left out. */
@@ -198,9 +204,7 @@ void compose_cancel(struct buf *out, uint32_t pid, struct bytes key)
 
 void compose_query(struct buf *out, const char *text)
 {
-    size_t mark = compose_begin(out, 'Q');
-    buf_put_str(out, text);
-    compose_end(out, mark);
+    put_string(out, 'Q', text);
 }
 
 void compose_statement(struct buf *out, const char *text)
@@ -251,7 +255,5 @@ void compose_sasl_response(struct buf *out, struct bytes data)
 
 void compose_copy_fail(struct buf *out, const char *reason)
 {
-    size_t mark = compose_begin(out, 'f');
-    buf_put_str(out, reason);
-    compose_end(out, mark);
+    put_string(out, 'f', reason);
 }

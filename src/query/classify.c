@@ -67,7 +67,8 @@ static struct verdict copy(struct walk *w, const PgQuery__Node *node)
 static struct verdict transaction(struct walk *w, const PgQuery__TransactionStmt *t)
 {
     uint32_t *flags = &w->facts->flags;
-    struct verdict v = {.kind = STMT_UTILITY};
+    struct verdict v = {.kind = STMT_UTILITY,
+                        .name = t->gid[0] != '\0' ? t->gid : t->savepoint_name};
     if (t->chain) { *flags |= STMT_CHAIN; }
     switch ((int)t->kind) {
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_BEGIN:
@@ -90,27 +91,18 @@ static struct verdict transaction(struct walk *w, const PgQuery__TransactionStmt
         break;
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_COMMIT: v.kind = STMT_COMMIT; break;
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK: v.kind = STMT_ROLLBACK; break;
-    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_SAVEPOINT:
-        v.kind = STMT_SAVEPOINT;
-        v.name = t->savepoint_name;
-        break;
-    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_RELEASE:
-        v.kind = STMT_RELEASE;
-        v.name = t->savepoint_name;
-        break;
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_SAVEPOINT: v.kind = STMT_SAVEPOINT; break;
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_RELEASE: v.kind = STMT_RELEASE; break;
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK_TO:
         v.kind = STMT_ROLLBACK_TO;
-        v.name = t->savepoint_name;
         *flags |= STMT_ROLLS_BACK_TO;
         break;
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_PREPARE:
         v.kind = STMT_PREPARE_TRANSACTION;
-        v.name = t->gid;
         break;
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_COMMIT_PREPARED:
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK_PREPARED:
         v.kind = STMT_COMMIT_PREPARED;
-        v.name = t->gid;
         *flags |= STMT_WRITES_ALL; /* whatever that transaction wrote */
         break;
     default: *flags |= STMT_WRITES_ALL; break;

@@ -345,7 +345,7 @@ def test_two_phase_commit_counts_from_commit_prepared(cached):
 
 def test_a_register_never_goes_backwards(cached):
     """W1 of the plan: writers and readers at once; a read never misses a write acknowledged before it began."""
-    acked, failures, stop = [0], [], threading.Event()
+    acked, failures, stop, reads = [0], [], threading.Event(), threading.Semaphore(0)
     sql = f"SELECT v FROM {cached.name} WHERE id = 9"
     setup = cached.client()
     setup.simple(f"UPDATE {cached.name} SET v = '0' WHERE id = 9")
@@ -357,7 +357,8 @@ def test_a_register_never_goes_backwards(cached):
             if answer.error:
                 failures.append(answer)
             acked[0] = i
-            time.sleep(0.005)  # leaves room for hits between two writes
+            for _ in range(9):  # leaves room for hits between two writes
+                reads.acquire(timeout=5)
         stop.set()
 
     def read(protocol):
@@ -367,6 +368,7 @@ def test_a_register_never_goes_backwards(cached):
             got = int(getattr(c, protocol)(sql).value())
             if got < least:
                 failures.append((least, got))
+            reads.release()
 
     threads = [threading.Thread(target=write)] + [threading.Thread(target=read, args=(p,))
                                                   for p in ("simple", "extended", "simple")]

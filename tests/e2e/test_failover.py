@@ -1,7 +1,6 @@
 """The primary dies and a replica is promoted: writes wait, then go to the new one; nothing runs twice."""
 
 import threading
-import time
 
 import psycopg
 import pytest
@@ -41,7 +40,7 @@ def test_writes_follow_a_promoted_replica(run_pgusher, pair, name):
                 acked.append(n)
             except psycopg.Error as e:
                 failures.append(e)
-                time.sleep(0.1)  # as an application would, before it connects again
+                done.wait(0.1)  # as an application would, before it connects again
                 conn.close()
                 try:
                     conn = p.connect()

@@ -183,7 +183,9 @@ def test_acknowledged_writes_are_read_while_replay_is_paused(proxy, replicated, 
         writer.execute(f"UPDATE {table} SET v = 'fresh' WHERE id = 1")
         for _ in range(5):
             assert reader.execute(f"SELECT v FROM {table} WHERE id = 1").fetchone() == ("fresh",)
-            time.sleep(0.05)  # several probe periods: the pause must not be overlooked
+            marks = [(node, node.mark()) for node in replicated.replicas]
+            wait_for("probes, which must not overlook the pause", lambda: all(
+                len(node.ran("pg_last_wal_replay_lsn", mark)) >= 3 for node, mark in marks))
         with writer.transaction():
             writer.execute(f"UPDATE {table} SET v = 'in tx' WHERE id = 1")
         assert reader.execute(f"SELECT v FROM {table} WHERE id = 1").fetchone() == ("in tx",)

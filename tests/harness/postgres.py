@@ -3,7 +3,6 @@
 import glob
 import pathlib
 import subprocess
-import time
 
 import psycopg
 
@@ -199,12 +198,11 @@ class Cluster:
     def who_ran(self, text, since=None, seconds=2.0):
         """Names of the nodes whose logs have text; waits a little for the log's writer."""
         since = since or {}
-        end = time.monotonic() + seconds
-        while True:
-            names = [n.name for n in self.nodes if n.ran(text, since.get(n.name, 0))]
-            if names or time.monotonic() > end:
-                return names
-            time.sleep(0.01)
+        try:
+            return wait_for(f"a node that ran {text}", lambda: [
+                n.name for n in self.nodes if n.ran(text, since.get(n.name, 0))], seconds)
+        except TimeoutError:
+            return []
 
     def stop(self):
         for node in reversed(self.nodes):
