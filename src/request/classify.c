@@ -118,11 +118,15 @@ static const char *bound_param(void *arg, int n)
 static bool is_read_otherwise(const struct client *c, const struct statement *s)
 {
     const struct account *a = pool_account(c->account->pools[0]);
-    const char *strings = varset_get(c->in_tx, "standard_conforming_strings");
-    bool off = strings != NULL ? strcasecmp(strings, "on") != 0
-                               : atomic_load_explicit(&a->odd_strings, memory_order_relaxed);
-    if (off && (s->flags & STMT_BACKSLASH) != 0) { return true; }
-    const char *encoding = varset_get(c->in_tx, "client_encoding");
+    const bool plain = c->in_tx == varset_empty();
+    if ((s->flags & STMT_BACKSLASH) != 0) {
+        const char *strings = varset_get(c->in_tx, "standard_conforming_strings");
+        if (strings != NULL ? strcasecmp(strings, "on") != 0
+                            : atomic_load_explicit(&a->odd_strings, memory_order_relaxed)) {
+            return true;
+        }
+    }
+    const char *encoding = plain ? NULL : varset_get(c->in_tx, "client_encoding");
     return encoding != NULL ? guc_encoding_is_odd(encoding)
                             : atomic_load_explicit(&a->odd_encoding, memory_order_relaxed);
 }
