@@ -68,8 +68,8 @@ struct account {
     /* Of the account whose pools they are: */
     _Atomic bool odd_strings;  /* a server came with standard_conforming_strings = off */
     _Atomic bool odd_encoding; /* ... with a client_encoding that is odd: query/guc.h */
-    struct pool **pools; /* one per node of the topology */
-    bool shares_pools;   /* they are another account's: the database line forces one user */
+    struct pool **pools;       /* one per node of the topology */
+    bool shares_pools;         /* they are another account's: the database line forces one user */
     _Atomic int clients;
     struct cap *clients_cap;   /* max_user_client_connections */
     struct identity *identity; /* NULL when no [settings] row applies */
