@@ -1,6 +1,12 @@
 /* The heap of deadlines. */
 #include "net/timer.h"
 
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "base/mem.h"
 
@@ -51,35 +57,48 @@ int64_t timers_run(struct timers *ts, int64_t now_us)
     return ts->count == 0 ? -1 : ts->heap[1]->at_us;
 }
 
-static void on_timer(uv_timer_t *handle)
+/* The fd may fire early, after what it was armed for was cleared: then nothing is due. */
+static void on_timer(uv_poll_t *poll, int status, int events)
 {
-    struct timers *ts = handle->data;
-    if (ts->tick != NULL) { ts->tick(handle->loop); }
+    struct timers *ts = poll->data;
+    uint64_t times;
+    (void)status;
+    (void)events;
+    if (read(ts->fd, &times, sizeof times) < 0 && errno != EAGAIN) { abort(); }
+    if (ts->tick != NULL) { ts->tick(poll->loop); }
     (void)timers_run(ts, clock_now_us());
     rearm(ts);
 }
 
 static void rearm(struct timers *ts)
 {
-    if (ts->handle == NULL) { return; }
+    if (ts->poll == NULL) { return; }
+    struct itimerspec at = {0};
     if (ts->count == 0) {
-        (void)uv_timer_stop(ts->handle);
-        return;
+        uv_unref((uv_handle_t *)ts->poll);
+    } else {
+        /* A time of zero would disarm it. */
+        int64_t at_us = ts->heap[1]->at_us > 0 ? ts->heap[1]->at_us : 1;
+        at.it_value.tv_sec = at_us / US_PER_S;
+        at.it_value.tv_nsec = at_us % US_PER_S * 1000;
+        uv_ref((uv_handle_t *)ts->poll);
     }
-    int64_t left = ts->heap[1]->at_us - clock_now_us();
-    uint64_t ms = left <= 0 ? 0 : (uint64_t)((left + US_PER_MS - 1) / US_PER_MS);
-    uv_update_time(ts->handle->loop);
-    (void)uv_timer_start(ts->handle, on_timer, ms, 0);
+    int rc = timerfd_settime(ts->fd, TFD_TIMER_ABSTIME, &at, NULL);
+    assert(rc == 0);
 }
 
 void timers_init(struct timers *ts, uv_loop_t *loop)
 {
-    *ts = (struct timers){0};
-    if (loop != NULL) {
-        ts->handle = mem_new(uv_timer_t);
-        (void)uv_timer_init(loop, ts->handle);
-        ts->handle->data = ts;
-    }
+    *ts = (struct timers){.fd = -1};
+    if (loop == NULL) { return; }
+    ts->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    assert(ts->fd >= 0);
+    ts->poll = mem_new(uv_poll_t);
+    int rc = uv_poll_init(loop, ts->poll, ts->fd);
+    assert(rc == 0);
+    ts->poll->data = ts;
+    (void)uv_poll_start(ts->poll, UV_READABLE, on_timer);
+    uv_unref((uv_handle_t *)ts->poll);
 }
 
 static void free_handle(uv_handle_t *handle)
@@ -89,10 +108,15 @@ static void free_handle(uv_handle_t *handle)
 
 void timers_done(struct timers *ts)
 {
-    if (ts->handle != NULL) { uv_close((uv_handle_t *)ts->handle, free_handle); }
-    ts->handle = NULL;
+    if (ts->poll != NULL) {
+        uv_close((uv_handle_t *)ts->poll, free_handle);
+        (void)close(ts->fd);
+    }
+    ts->poll = NULL;
+    ts->fd = -1;
+    while (ts->count > 0) { ts->heap[ts->count--]->slot = 0; }
     mem_free(&ts->heap);
-    ts->count = ts->room = 0;
+    ts->room = 0;
 }
 
 void timer_set(struct timers *ts, struct timer *t, int64_t at_us)
@@ -108,12 +132,13 @@ void timer_set(struct timers *ts, struct timer *t, int64_t at_us)
         place(ts, ++ts->count, t);
     }
     sift(ts, t->slot);
-    /* The handle may fire early: on_timer looks again. It must never fire late. */
+    /* It may fire early: on_timer looks again. It must never fire late. */
     if (ts->heap[1]->at_us < first_us || first == NULL) { rearm(ts); }
 }
 
 void timer_clear(struct timers *ts, struct timer *t)
 {
-    if (t->slot != 0) { take_out(ts, t); }
+    if (t->slot == 0) { return; }
+    take_out(ts, t);
     if (ts->count == 0) { rearm(ts); }
 }

@@ -1,6 +1,7 @@
 /*
- * Deadlines: a binary heap of embedded nodes behind one uv_timer_t, so that an idle client costs a
- * few words and no handle. A deadline that is not armed has slot 0.
+ * Deadlines: a binary heap of embedded nodes behind one timerfd, so that an idle client costs a
+ * few words and no handle, and a wait for events needs no timeout, which the kernel would arm and
+ * disarm each time. A deadline that is not armed has slot 0.
  */
 #pragma once
 
@@ -15,7 +16,8 @@ struct timer {
 };
 
 struct timers {
-    uv_timer_t *handle;
+    uv_poll_t *poll; /* NULL without a loop: only timers_run() */
+    int fd;
     struct timer **heap; /* [1..count] */
     uint32_t count, room;
     void (*tick)(uv_loop_t *loop); /* before deadlines are run; may be NULL */
