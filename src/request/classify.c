@@ -284,6 +284,20 @@ static enum err add_batch(struct request *r, struct known *k, struct fault *why)
     return e;
 }
 
+/* The most common batch, of which all is known that add_batch() would look up. */
+static enum err add_plain(struct request *r, struct known *k, struct fault *why)
+{
+    struct unit *u = &r->unit;
+    u->text = unit_text(r);
+    if (u->text.ptr == NULL) {
+        r->facts.unknown = true; /* the server will say that it does not exist */
+        if (client_is_strict(r->client)) { check_name(r, u->bind.statement); }
+        return E_OK;
+    }
+    enum err e = check_end(r, why);
+    return e == E_OK ? add_text(r, k, u->text, &u->bind, why) : e;
+}
+
 /* Too long to be read: a Bind's statement is known by its name, a Query stays unknown. */
 static enum err add_long(struct request *r, struct known *k, struct fault *why)
 {
@@ -340,7 +354,7 @@ enum move step_classify(struct request *r)
     *f = (struct facts){.replica = true, .fusible = true};
     switch (r->unit.kind) {
     case UNIT_QUERY: e = add_text(r, k, r->unit.text, NULL, &why); break;
-    case UNIT_BATCH: e = add_batch(r, k, &why); break;
+    case UNIT_BATCH: e = r->unit.plain ? add_plain(r, k, &why) : add_batch(r, k, &why); break;
     case UNIT_FUNCTION: f->unknown = f->may_taint = true; break;
     case UNIT_STREAM: e = add_long(r, k, &why); break;
     }
