@@ -15,7 +15,7 @@
 #include "query/shape.h"
 
 enum {
-    SEEN_SLOTS = 1024,
+    SEEN_SLOTS = 128,      /* few: texts that come back later than that only crowd the table */
     JUDGEMENT_BYTES = 512, /* a guess at what the layer above hangs on an entry */
 };
 

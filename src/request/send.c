@@ -152,21 +152,32 @@ static void send_refused_parse(struct request *r, const struct prepared *p, cons
     expects_push_taken(&s->expects, p, name);
 }
 
+static const struct prepared *intern(const struct server *s, const struct parse_msg *m)
+{
+    return same_as(s->unnamed, m) ? prepared_ref(s->unnamed)
+                                  : prepared_intern(m->text, m->types, m->types_count);
+}
+
+/* The client's Parse goes as it is, under the client's name. */
+static void expect_own_parse(struct request *r, const struct prepared *p, const char *name)
+{
+    struct server *s = r->server;
+    prepared_unref(&s->unnamed);
+    if (name[0] == '\0') { s->unnamed = prepared_ref(p); }
+    expects_push_named(&s->expects, EXPECT_PARSE, p, name);
+    stats_add(&client_stats(r->client)->server_parses, 1);
+}
+
 static void send_parse(struct request *r, struct bytes message, struct bytes body)
 {
     struct server *s = r->server;
     struct parse_msg m;
     if (extended_read_parse(body, &m) != E_OK) { return; } /* read once already */
     stats_add(&client_stats(r->client)->client_parses, 1);
-    const struct prepared *p = same_as(s->unnamed, &m)
-                                   ? prepared_ref(s->unnamed)
-                                   : prepared_intern(m.text, m.types, m.types_count);
+    const struct prepared *p = intern(s, &m);
     if (m.name[0] == '\0' || s->target->max_prepared == 0) {
-        prepared_unref(&s->unnamed);
-        if (m.name[0] == '\0') { s->unnamed = prepared_ref(p); }
         forward(s, message);
-        expects_push_named(&s->expects, EXPECT_PARSE, p, m.name);
-        stats_add(&client_stats(r->client)->server_parses, 1);
+        expect_own_parse(r, p, m.name);
     } else if (pending_statement(r, m.name) != NULL ||
                (server_has(s, p) && must_refuse(r, m.text))) {
         send_refused_parse(r, p, m.name);
@@ -248,6 +259,30 @@ static void send_target(struct request *r, uint8_t type, struct bytes message, s
         /* Others may use the same statement: only the client's name goes. */
         expects_push_fake(&s->expects, '3', NULL, m.name);
     }
+}
+
+/* All of it unnamed, as drivers do that prepare nothing: not a byte of it is different for the
+ * server. */
+static bool is_the_servers(const struct unit *u)
+{
+    return u->plain && u->has_parse && u->parse.name[0] == '\0' && u->bind.statement[0] == '\0';
+}
+
+static void send_as_it_is(struct request *r)
+{
+    struct server *s = r->server;
+    const struct unit *u = &r->unit;
+    const struct prepared *p = intern(s, &u->parse);
+    forward(s, u->raw);
+    expect_own_parse(r, p, "");
+    prepared_unref(&p);
+    expects_push(&s->expects, EXPECT_BIND, OWNER_CLIENT, NULL);
+    if (u->described) { expects_push(&s->expects, EXPECT_DESCRIBE, OWNER_CLIENT, NULL); }
+    expects_push(&s->expects, EXPECT_EXECUTE, OWNER_CLIENT, NULL);
+    expects_push(&s->expects, EXPECT_SYNC, OWNER_CLIENT, NULL);
+    stats_add(&client_stats(r->client)->client_parses, 1);
+    stats_add(&client_stats(r->client)->binds, 1);
+    r->batch_open = false;
 }
 
 static void send_batch(struct request *r)
@@ -447,7 +482,13 @@ enum move step_send(struct request *r)
         forward(s, r->unit.raw);
         expects_push(&s->expects, EXPECT_FUNCTION, OWNER_CLIENT, NULL);
         break;
-    case UNIT_BATCH: send_batch(r); break;
+    case UNIT_BATCH:
+        if (is_the_servers(&r->unit) && !s->copy_in) {
+            send_as_it_is(r);
+        } else {
+            send_batch(r);
+        }
+        break;
     case UNIT_STREAM: send_stream(r); break;
     }
     const struct statement *st = r->facts.only;
