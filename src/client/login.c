@@ -12,6 +12,7 @@
 #include "client/admit.h"
 #include "client/caller.h"
 #include "client/client.h"
+#include "client/parameters.h"
 #include "client/peers.h"
 #include "client/replication.h"
 #include "client/welcome.h"
@@ -136,56 +137,6 @@ void client_login_start(struct client *c, const struct address *peer)
 
 /* ---- the startup packet ---------------------------------------------------------------------- */
 
-static bool is_ignored(const char *list, const char *name)
-{
-    size_t len = strlen(name);
-    for (const char *p = list; *p != '\0';) {
-        p += strspn(p, ", \t");
-        size_t word = strcspn(p, ", \t");
-        if (word == len && strncasecmp(p, name, len) == 0) { return true; }
-        p += word;
-    }
-    return false;
-}
-
-/* PgBouncer takes only what it can track from server to server. */
-static enum err check_tracked(const struct options *o, const char *name, const char *where,
-                              struct fault *why)
-{
-    static const char always[] =
-        "application_name,client_encoding,datestyle,timezone,standard_conforming_strings";
-    if (o->pgbouncer_compat != COMPAT_STRICT || is_ignored(always, name) ||
-        is_ignored(o->track_extra_parameters, name)) {
-        return E_OK;
-    }
-    return fault_state(why, E_REFUSED, "08P01", "unsupported startup parameter%s: %s", where, name);
-}
-
-static enum err take_options(struct varset_edit *edit, const char *options, const struct options *o,
-                             struct fault *why)
-{
-    struct buf text = {0};
-    size_t at = 0;
-    const char *name, *value;
-    enum err e;
-    while ((e = startup_option(options, &at, &text, &name, &value)) == E_OK) {
-        if (is_ignored(o->ignore_startup_parameters, name)) { continue; }
-        e = check_tracked(o, name, " in options", why);
-        if (e != E_OK) { break; }
-        varset_edit_set(edit, name, value);
-    }
-    buf_done(&text);
-    if (e == E_REFUSED) { return e; }
-    if (e != E_EOF) {
-        e = fault_state(why, E_REFUSED, "0A000", "unsupported startup parameter in options: %s",
-                        options);
-        fault_hint(why,
-                   "Only -c name=value and --name=value can be carried by a pooled connection.");
-        return e;
-    }
-    return E_OK;
-}
-
 static enum err take_params(struct client *c, const struct startup *s, struct fault *why)
 {
     struct login *l = c->login;
@@ -207,12 +158,14 @@ static enum err take_params(struct client *c, const struct startup *s, struct fa
             e = replication_read(value, &l->replication, why);
         } else if (strncmp(name, "_pq_.", 5) == 0) {
             l->negotiate = true;
-        } else if (!is_ignored(l->config->o.ignore_startup_parameters, name)) {
-            e = check_tracked(&l->config->o, name, "", why);
+        } else if (!parameter_is_listed(l->config->o.ignore_startup_parameters, name)) {
+            e = parameter_check(&l->config->o, name, "", why);
             varset_edit_set(&edit, name, value);
         }
     }
-    if (e == E_OK && options != NULL) { e = take_options(&edit, options, &l->config->o, why); }
+    if (e == E_OK && options != NULL) {
+        e = parameters_take_options(&edit, options, &l->config->o, why);
+    }
     varset_unref(&l->given);
     l->given = varset_edit_end(&edit);
     if (e != E_OK) { return e; }
@@ -352,11 +305,6 @@ static void authenticated(struct client *c)
     l->welcome = welcome_ask(c->account, c->startup, c->front->loop, on_welcome, c);
 }
 
-static bool in_list(const char *list, const char *name)
-{
-    return is_ignored(list, name);
-}
-
 /* The console: its users prove themselves as others do. */
 static enum err open_console(struct client *c, struct fault *why)
 {
@@ -366,9 +314,9 @@ static enum err open_console(struct client *c, struct fault *why)
     }
     c->ops = c->front->console;
     c->console_user = mem_strdup(l->user);
-    c->admin = in_list(l->config->o.admin_users, l->user) || l->config->o.auth_type == AUTH_ANY ||
-               admit_is_operator(l->admit);
-    c->stats_only = !c->admin && in_list(l->config->o.stats_users, l->user);
+    c->admin = parameter_is_listed(l->config->o.admin_users, l->user) ||
+               l->config->o.auth_type == AUTH_ANY || admit_is_operator(l->admit);
+    c->stats_only = !c->admin && parameter_is_listed(l->config->o.stats_users, l->user);
     if (!c->admin && !c->stats_only) { return fault_state(why, E_AUTH, "42501", "not allowed"); }
     return E_OK;
 }
