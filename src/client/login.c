@@ -314,9 +314,9 @@ static enum err open_console(struct client *c, struct fault *why)
     }
     c->ops = c->front->console;
     c->console_user = mem_strdup(l->user);
-    c->admin = parameter_is_listed(l->config->o.admin_users, l->user) ||
+    c->admin = user_is_listed(l->config->o.admin_users, l->user) ||
                l->config->o.auth_type == AUTH_ANY || admit_is_operator(l->admit);
-    c->stats_only = !c->admin && parameter_is_listed(l->config->o.stats_users, l->user);
+    c->stats_only = !c->admin && user_is_listed(l->config->o.stats_users, l->user);
     if (!c->admin && !c->stats_only) { return fault_state(why, E_AUTH, "42501", "not allowed"); }
     return E_OK;
 }

@@ -6,16 +6,28 @@
 
 #include "pgwire/startup.h"
 
-bool parameter_is_listed(const char *list, const char *name)
+typedef int compare_fn(const char *a, const char *b, size_t len);
+
+static bool is_listed(const char *list, const char *name, compare_fn *compare)
 {
     size_t len = strlen(name);
     for (const char *p = list; *p != '\0';) {
         p += strspn(p, ", \t");
         size_t word = strcspn(p, ", \t");
-        if (word == len && strncasecmp(p, name, len) == 0) { return true; }
+        if (word == len && compare(p, name, len) == 0) { return true; }
         p += word;
     }
     return false;
+}
+
+bool parameter_is_listed(const char *list, const char *name)
+{
+    return is_listed(list, name, strncasecmp);
+}
+
+bool user_is_listed(const char *list, const char *user)
+{
+    return is_listed(list, user, strncmp);
 }
 
 enum err parameter_check(const struct options *o, const char *name, const char *where,

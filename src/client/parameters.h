@@ -10,6 +10,8 @@
 
 /* Is the name in the list, which commas and blanks divide? */
 bool parameter_is_listed(const char *list, const char *name);
+/* The same for names of users, which differ by case. */
+bool user_is_listed(const char *list, const char *user);
 /*
  * PgBouncer takes only what it can track from server to server: with pgbouncer_compat = strict what
  * it would not is refused. where: "" or " in options".

@@ -263,3 +263,14 @@ def test_who_does_not_wait_for_the_refusal_leaves_nothing(run):
     for _ in range(20):
         fail_once(p).reset()
     wait_for("the fds to be closed", lambda: p.process.fds() <= before)
+
+
+def test_an_administrators_name_with_another_case_is_another_user(run_pgusher, polite_server):
+    p = run_pgusher({"app": polite_server.connstr}, auth_type="trust", users={"BOSS": "", "boss": ""})
+    with p.raw() as c:
+        c.startup(user="boss", database="pgbouncer")
+    with p.raw() as c:
+        c.send(wire.startup(user="BOSS", database="pgbouncer"))
+        while (m := c.receive()).kind == "R":
+            pass
+        assert m.kind == "E" and m.sqlstate == "42501", m
