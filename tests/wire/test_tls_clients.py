@@ -3,6 +3,7 @@
 import socket
 import ssl
 import struct
+import threading
 
 import pytest
 
@@ -399,8 +400,10 @@ def test_large_results_fill_their_records(run_pgusher, certs):
         s = server.accept()
         s.until("SELECT big")
         s.sock.settimeout(20)
-        s.finish(big)
+        sender = threading.Thread(target=s.finish, args=(big,))  # more than what lies between the two may hold
+        sender.start()
         got = c.until_ready()
+        sender.join()
         assert got.count(b"x") == len(big)
         sizes = [size for kind, size in c.records() if kind == 23]
         full = sum(size == 16384 + 17 for size in sizes)
