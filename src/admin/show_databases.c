@@ -1,6 +1,10 @@
 /* DATABASES, USERS, LISTS, STATE: what the ini names, and what is counted of it. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "admin/roll.h"
 #include "admin/show.h"
+#include "auth/userlist.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "config/option.h"
@@ -223,31 +227,56 @@ static void put_user(struct gathering *g, struct table *t, const struct account_
     table_end(t);
 }
 
-/* Users that the ini names and those that were seen, each once. Owner: the caller. */
-static const char **list_users(const struct config *cfg, const struct account_roll *accounts,
-                               size_t *ret_count)
+struct user_names {            /* sorted, each once */
+    struct userlist *userlist; /* a reference: some names are its own */
+    const char **items;
+    size_t count;
+};
+
+static int compare_names(const void *a, const void *b)
 {
-    const char **names = mem_array(const char *, cfg->users_count + accounts->count + 1);
-    size_t count = 0;
-    for (size_t i = 0; i < cfg->users_count; i++) { names[count++] = cfg->users[i].name; }
-    for (size_t i = 0; i < accounts->count; i++) {
-        bool known = false;
-        for (size_t k = 0; k < count && !known; k++) {
-            known = strcmp(names[k], accounts->items[i]->user) == 0;
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void drop_repeats(struct user_names *n)
+{
+    size_t kept = 0;
+    qsort(n->items, n->count, sizeof *n->items, compare_names);
+    for (size_t i = 0; i < n->count; i++) {
+        if (kept == 0 || strcmp(n->items[kept - 1], n->items[i]) != 0) {
+            n->items[kept++] = n->items[i];
         }
-        if (!known) { names[count++] = accounts->items[i]->user; }
     }
-    *ret_count = count;
-    return names;
+    n->count = kept;
+}
+
+/* Those of the ini, of auth_file, those that were seen, and the console's own. */
+static struct user_names list_users(const struct gathering *g, const struct account_roll *accounts)
+{
+    const struct config *cfg = g->config;
+    struct user_names n = {.userlist = registry_userlist(g->office->front->registry)};
+    size_t listed = userlist_names(n.userlist, NULL);
+    n.items = mem_array(const char *, cfg->users_count + accounts->count + listed + 1);
+    for (size_t i = 0; i < cfg->users_count; i++) { n.items[n.count++] = cfg->users[i].name; }
+    for (size_t i = 0; i < accounts->count; i++) { n.items[n.count++] = accounts->items[i]->user; }
+    n.count += userlist_names(n.userlist, &n.items[n.count]);
+    n.items[n.count++] = "pgbouncer";
+    drop_repeats(&n);
+    return n;
+}
+
+static void user_names_done(struct user_names *n)
+{
+    mem_free(&n->items);
+    userlist_unref(&n->userlist);
 }
 
 static void fill_users(struct gathering *g, struct table *t)
 {
     struct account_roll accounts = roll_accounts(g->office->front->registry);
-    size_t count;
-    const char **names = list_users(g->config, &accounts, &count);
-    for (size_t i = 0; i < count; i++) { put_user(g, t, &accounts, names[i]); }
-    mem_free(&names);
+    struct user_names names = list_users(g, &accounts);
+    for (size_t i = 0; i < names.count; i++) { put_user(g, t, &accounts, names.items[i]); }
+    user_names_done(&names);
     mem_free(&accounts.items);
 }
 
@@ -270,11 +299,8 @@ static void fill_lists(struct gathering *g, struct table *t)
     struct database_roll roll = roll_databases(r);
     struct account_roll accounts = roll_accounts(r);
     size_t databases = 1, pools = 1, clients = g->consoles; /* the console's own */
-    unsigned used = 0, users;
-    size_t count;
-    const char **names = list_users(g->config, &accounts, &count);
-    mem_free(&names);
-    users = (unsigned)count;
+    unsigned used = 0;
+    struct user_names users = list_users(g, &accounts);
     for (size_t i = 0; i < roll.count; i++) { databases += !atomic_load(&roll.items[i]->retired); }
     for (size_t i = 0; i < accounts.count; i++) {
         struct pool_counts c = roll_counts(accounts.items[i]);
@@ -286,7 +312,7 @@ static void fill_lists(struct gathering *g, struct table *t)
         clients += tally->active + tally->waiting;
     }
     put_list(t, "databases", databases);
-    put_list(t, "users", users);
+    put_list(t, "users", users.count);
     put_list(t, "peers", g->config->peers_count);
     put_list(t, "pools", pools);
     put_list(t, "peer_pools", 0);
@@ -299,6 +325,7 @@ static void fill_lists(struct gathering *g, struct table *t)
     put_list(t, "dns_zones", 0);
     put_list(t, "dns_queries", 0);
     put_list(t, "dns_pending", 0);
+    user_names_done(&users);
     mem_free(&accounts.items);
     mem_free(&roll.items);
 }

@@ -83,6 +83,16 @@ const struct user_secret *userlist_find(const struct userlist *l, const char *us
     return link == NULL ? NULL : &container_of(link, struct entry, by_user)->secret;
 }
 
+size_t userlist_names(const struct userlist *l, const char **names)
+{
+    if (names != NULL) {
+        hmap_each (link, &l->users) {
+            *names++ = container_of(link, struct entry, by_user)->secret.user;
+        }
+    }
+    return l->users.count;
+}
+
 /* Takes both texts, also on failure. */
 static enum err add(struct userlist *list, char *user, char *text)
 {

@@ -36,6 +36,8 @@ struct userlist *userlist_ref(struct userlist *l);
 void userlist_unref(struct userlist **l);
 /* NULL when there is no such user. Lives as long as the list. */
 const struct user_secret *userlist_find(const struct userlist *l, const char *user);
+/* How many users there are; their names, in no order, into `names` unless it is NULL. */
+size_t userlist_names(const struct userlist *l, const char **names);
 
 /*
  * SCRAM pass-through: keep and get the ClientKey that fits this user's secret, from a userlist or

@@ -116,7 +116,10 @@ static int start(void **state)
     (void)state;
     struct fault why = {0};
     enum err e = config_parse(BYTES(ini), "test.ini", &config, &why);
-    if (e == E_OK) { e = userlist_load(NULL, &users, &why); }
+    if (e == E_OK) {
+        e = userlist_parse(bytes_str("\"listed\" \"x\"\n\"app\" \"y\"\n"), "auth_file", &users,
+                           &why);
+    }
     CHECK(e == E_OK);
     registry = registry_new(loop_list, 2);
     registry_configure(registry, config, users);
@@ -294,7 +297,8 @@ TEST(an_account_has_a_row_in_pools_stats_and_users)
     stats_add(&a->stats[1].queries, 9);
     stats_add(&a->stats[1].replica_queries, 4);
     CHECK_STR(ask("SHOW ROUTES"), "T9\nclinic|app|session|no|cluster|memory|9|4|0\n=SHOW\nZ\n");
-    CHECK_STR(ask("SHOW USERS"), "T8\napp|3||~|0|0|0|0\n=SHOW\nZ\n");
+    CHECK_STR(ask("SHOW USERS"),
+              "T8\napp|3||~|0|0|0|0\nlisted|||~|0|0|0|0\npgbouncer|||~|0|0|0|0\n=SHOW\nZ\n");
 }
 
 TEST(databases_tells_lines_with_the_options_values)
