@@ -20,6 +20,7 @@ struct relay {
     bool stop;       /* ReadyForQuery is held back until the cache knows */
     bool lost;
     bool refused;      /* lost by our own doing: asking again would end the same */
+    uint8_t breach;    /* the client's message, answered here, that COPY does not allow */
     struct fault *why; /* of being lost */
 };
 
@@ -275,6 +276,19 @@ static bool is_last_word(struct bytes body)
            strncmp(m.sqlstate, "57P0", 4) == 0;
 }
 
+/* COPY begins. What the client sent behind it is read by the server as the COPY's: a message that
+   never got there must end the session as it would there. */
+static uint8_t message_in_copy(const struct server *s)
+{
+    for (uint32_t i = 1; i < s->expects.count; i++) {
+        const struct expect *x = expects_at(&s->expects, i);
+        if (x->kind == EXPECT_SYNC) { continue; }
+        if (x->kind != EXPECT_FAKE) { return 0; } /* the server has one first, and says so */
+        return x->fake == '1' ? 'P' : 'C';
+    }
+    return 0;
+}
+
 static bool is_backend_message(uint8_t type)
 {
     static const bool known[256] = {
@@ -322,6 +336,7 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
         s->copy_in = true;
         r->resume = true; /* its data may be here already */
         if (x != NULL && x->kind == EXPECT_EXECUTE) { r->batch_open = true; }
+        if (mine && type == 'G') { y->breach = message_in_copy(s); }
         expects_drop_syncs_after_head(&s->expects);
         r->broken = r->broken || r->filling;
         return mine;
@@ -496,6 +511,10 @@ void relay_event(struct server *s, int events)
     }
     if (y.lost) {
         lose(&y);
+        return;
+    }
+    if (y.breach != 0) {
+        request_refuse_in_copy(c, y.breach);
         return;
     }
     if (is_free(&y)) { finish_release(r); }

@@ -176,6 +176,8 @@ void request_unwait(struct request *r);
 void request_wait_for_server(struct request *r, int64_t now_us);
 /* The unit fails with this error; the session goes on. */
 enum move request_fail(struct request *r, const struct fault *why) COLD;
+/* A message of this type came while COPY FROM STDIN is under way: the session ends. */
+void request_refuse_in_copy(struct client *c, uint8_t type) COLD;
 /* Both sides' gathered writes go out. */
 void request_flush(struct request *r);
 void request_free(struct request *r);

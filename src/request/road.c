@@ -267,7 +267,7 @@ static size_t take_copy(struct request *r, struct bytes in, struct frame f)
 }
 
 /* PostgreSQL (14 and later) looks at the type alone, and cannot go on behind it. */
-static void refuse_in_copy(struct client *c, uint8_t type)
+void request_refuse_in_copy(struct client *c, uint8_t type)
 {
     struct fault why;
     (void)fault_state(&why, E_PROTOCOL, "08P01",
@@ -401,7 +401,7 @@ static size_t run(struct client *c, struct bytes in)
         }
         if (e == E_OK && !inside && r->server != NULL && r->server->copy_in && f.type != 'H' &&
             f.type != 'S') {
-            refuse_in_copy(c, f.type);
+            request_refuse_in_copy(c, f.type);
             return used;
         }
         if (e == E_OK && !inside && c->skip_to_sync) {

@@ -11,6 +11,8 @@ from harness.fake_client import FakeClient
 QUIET_SECONDS = 0.03  # direct: an answer without a ReadyForQuery is over when nothing came for so long
 HANG_SECONDS = 5.0
 OURS = re.compile(r'(prepared statement) "[^"]*"')
+# Where the unnamed statement must be parsed again, a failed transaction refuses that before it looks at the Bind.
+BAD_BIND = re.compile(r"bind message supplies \d+ parameters, but prepared statement")
 NO_PORTAL = re.compile(r'portal "[^"]*" (cannot be run|does not exist)$')
 FIRST_USER_OID = 16384
 
@@ -70,8 +72,12 @@ def describe_body(m, state):
     if m.kind in "EN":
         fields = {k: v for k, v in m.fields().items() if k not in "FLR"}
         fields["M"] = OURS.sub(r"\1 ?", fields.get("M", ""))
+        if "during COPY from stdin" in fields["M"]:  # ours knows no line
+            fields.pop("W", None)
         if NO_PORTAL.match(fields["M"]):  # BEGIN, sent late, leaves another
             fields.update(C="34000", M="no portal")
+        if state["failed"] and BAD_BIND.match(fields["M"]):
+            fields.update(C="25P02", M="current transaction is aborted, commands ignored until end of transaction block")
         return tuple(sorted(fields.items()))
     if m.kind == "T":
         count, = struct.unpack_from("!H", m.body)
@@ -86,6 +92,7 @@ def describe_body(m, state):
     if m.kind == "A":
         return m.body[4:]
     if m.kind == "Z":
+        state["failed"] = m.body == b"E"
         changed = {k: v for k, v in state["parameters"].items() if state["told"].get(k) != v}
         state["told"] = dict(state["parameters"])
         return (m.body.decode(), tuple(sorted(changed.items())))
@@ -97,7 +104,7 @@ class Player:
 
     def __init__(self, port, startup, database="app", user="app"):
         self.stream = []  # (kind, body)
-        self.state = {"parameters": {}, "told": {}}
+        self.state = {"parameters": {}, "told": {}, "failed": False}
         self.marks = []  # messages that had come after each step
         self.over = False
         self.status = "I"

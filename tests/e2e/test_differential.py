@@ -2,6 +2,7 @@
 
 import pytest
 
+from differential.cases import CASES
 from differential.grammar import session
 from differential.run import Arena, await_catalog, explain, open_proxy, prepare
 
@@ -12,6 +13,21 @@ SESSIONS = 14
 def node(cluster):
     prepare(cluster.primary)
     return cluster.primary
+
+
+def test_differences_once_found_stay_away(folder, node, workers):
+    pool = 1 if workers == 1 else 2
+    proxy = open_proxy(folder, node, pool, workers, False, start=False)
+    try:
+        proxy.start()
+        await_catalog(proxy)
+        arena = Arena(node, proxy, pool)
+        for seed, (name, startup, steps) in enumerate(CASES):
+            found = arena.differ(startup, steps, seed)
+            assert found is None, f"{name}\n{explain(seed, startup, steps, found)}"
+        proxy.stop()
+    finally:
+        proxy.kill()
 
 
 @pytest.mark.parametrize("identity", [False, True], ids=["plain", "identity"])
