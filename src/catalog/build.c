@@ -215,11 +215,11 @@ void build_operator(struct build *b, const char *name, const char *language, cha
 static bool follow_body(struct build *b, const struct source *s)
 {
     struct function *f = s->function;
-    const char *at = s->text;
-    bool starts = true, changed = false;
+    struct words words = words_of(s->text);
+    bool changed = false;
     struct word w;
     while ((!f->taints || !f->writes || !f->reads || !f->sequences) &&
-           function_next_word(&at, &starts, &w)) {
+           function_next_word(&words, &w)) {
         const struct function *other = catalog_function(b->c, w.text), was = *f;
         if (other == NULL || other == f || !other->user) { continue; }
         f->reads = f->reads || other->reads;

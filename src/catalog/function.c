@@ -173,11 +173,11 @@ static const char *take_quoted(const char *at, bool escapes, struct word *ret)
     return at;
 }
 
-/* A word; a $ belongs to it unless the word is the tag of a dollar quote. */
-static const char *take_plain(const char *at, bool is_tag, struct word *ret)
+/* A word; a $ belongs to it, but for that of the closing of the dollar-quoted text around it. */
+static const char *take_plain(const char *at, const char *end, struct word *ret)
 {
     size_t len = 0;
-    for (; is_word(*at) || (*at == '$' && !is_tag); at++) {
+    for (; at != end && (is_word(*at) || *at == '$'); at++) {
         if (len + 1 < sizeof ret->text) { ret->text[len++] = (char)tolower((unsigned char)*at); }
     }
     ret->text[len] = '\0';
@@ -191,46 +191,96 @@ static bool opens(const char *word)
     return IS_IN(word, openers);
 }
 
-bool function_next_word(const char **ret_at, bool *starts, struct word *ret)
+struct words words_of(const char *text)
 {
-    const char *at = *ret_at, *begin = at;
-    for (;;) {
-        if (*at == '\0') {
-            *ret_at = at;
-            return false;
+    return (struct words){.at = text, .started = true};
+}
+
+/* The length of a dollar quote's opening or closing, as $$ or $tag$; 0: it is none. */
+static size_t dollar_tag(const char *at)
+{
+    if (*at != '$' || isdigit((unsigned char)at[1])) { return 0; }
+    size_t len = 1;
+    while (is_word(at[len])) { len++; }
+    return at[len] == '$' ? len + 1 : 0;
+}
+
+/* Where the text behind this opening ends. */
+static const char *dollar_end(const char *at, size_t tag)
+{
+    for (const char *c = at + tag; *c != '\0'; c++) {
+        if (*c == '$' && strncmp(c, at, tag) == 0) { return c; }
+    }
+    return at + strlen(at);
+}
+
+/* 'text' with escapes. */
+static bool is_literal(const struct words *w, const char *at)
+{
+    return w->quoted == NULL && (*at == 'e' || *at == 'E') && at[1] == '\'';
+}
+
+/* What is no word, one thing at a time. */
+static const char *pass_over(struct words *w, const char *at)
+{
+    if (w->quoted != NULL && at >= w->quoted) { /* its closing */
+        w->quoted = NULL;
+        w->started = true;
+        return at + (*at == '\0' ? 0 : dollar_tag(at));
+    }
+    if (w->quoted == NULL) {
+        size_t tag = dollar_tag(at);
+        if (tag > 0) {
+            w->quoted = dollar_end(at, tag);
+            w->started = true;
+            return at + tag;
         }
-        if (at[0] == '-' && at[1] == '-') {
-            while (*at != '\0' && *at != '\n') { at++; }
-        } else if (at[0] == '/' && at[1] == '*') {
-            at = skip_comment(at);
-        } else if (*at == '\'') {
-            at = skip_quoted(at, '\'', false);
-            *starts = false;
-        } else if ((*at == 'e' || *at == 'E') && at[1] == '\'') {
-            at = skip_quoted(at + 1, '\'', true);
-            *starts = false;
-        } else if ((*at == 'u' || *at == 'U') && at[1] == '&' && at[2] == '"') {
-            at = take_quoted(at + 2, true, ret);
-            break;
-        } else if (*at == '"') {
-            at = take_quoted(at, false, ret);
-            *starts = false;
-            if (ret->text[0] != '\0') { break; }
-        } else if (is_word(*at)) {
-            at = take_plain(at, at > begin && at[-1] == '$', ret);
-            break;
-        } else {
-            if (*at == ';' || *at == '>' || *at == '$') { /* also: after a label, in a body */
-                *starts = true;
-            } else if (!isspace((unsigned char)*at)) {
-                *starts = false;
-            }
-            at++;
+        if (at[0] == '-' && at[1] == '-') { return at + strcspn(at, "\n"); }
+        if (at[0] == '/' && at[1] == '*') { return skip_comment(at); }
+        if (*at == '\'') {
+            w->started = false;
+            return skip_quoted(at, '\'', false);
+        }
+        if (is_literal(w, at)) {
+            w->started = false;
+            return skip_quoted(at + 1, '\'', true);
         }
     }
-    ret->starts = *starts;
-    *starts = opens(ret->text);
-    *ret_at = at;
+    if (*at == ';' || *at == '>' || w->quoted != NULL) { /* also: after a label */
+        w->started = true;
+    } else if (!isspace((unsigned char)*at)) {
+        w->started = false;
+    }
+    return at + 1;
+}
+
+bool function_next_word(struct words *w, struct word *ret)
+{
+    const char *at = w->at;
+    for (;;) {
+        bool closes = w->quoted != NULL && at >= w->quoted;
+        if (*at == '\0') {
+            w->at = at;
+            return false;
+        }
+        if (!closes && (*at == 'u' || *at == 'U') && at[1] == '&' && at[2] == '"') {
+            at = take_quoted(at + 2, true, ret);
+            break;
+        }
+        if (!closes && *at == '"') {
+            at = take_quoted(at, false, ret);
+            w->started = false;
+            if (ret->text[0] != '\0') { break; }
+        } else if (!closes && is_word(*at) && !is_literal(w, at)) {
+            at = take_plain(at, w->quoted, ret);
+            break;
+        } else {
+            at = pass_over(w, at);
+        }
+    }
+    ret->starts = w->started;
+    w->started = opens(ret->text);
+    w->at = at;
     return true;
 }
 
@@ -261,8 +311,8 @@ static struct body scan(const char *text, bool sql)
 {
     struct body b = {.reads = true};
     struct word w;
-    bool starts = true;
-    while (function_next_word(&text, &starts, &w)) {
+    struct words words = words_of(text);
+    while (function_next_word(&words, &w)) {
         bool set = strcmp(w.text, "set") == 0 && w.starts;
         if (IS_IN(w.text, text_runners)) {
             return (struct body){.taints = true, .writes = true, .reads = true};

@@ -23,13 +23,20 @@ struct function_source {
 struct body function_body(const struct function_source *source);
 
 /*
- * The next word (letters, digits, _, $, in lower case) of an SQL text from *at on, outside comments
- * and plain string literals; false at the end. A name in double quotes comes as it is, then the
- * words in it. Dollar-quoted text is read like the rest: it may be code. starts: the word is the
- * first of a statement.
+ * A reading of an SQL text, word by word: letters, digits, _, $, in lower case, outside comments
+ * and string literals. A name in double quotes comes as it is, then the words in it. Of a
+ * dollar-quoted text every word comes, whatever quotes and comments are in it: it may be code, and
+ * what opens in it does not go on behind it.
  */
+struct words {
+    const char *at;
+    const char *quoted; /* where the dollar-quoted text around `at` ends, or NULL */
+    bool started;       /* the next word is the first of a statement */
+};
 struct word {
     char text[64]; /* longer ones are cut, as PostgreSQL cuts names */
-    bool starts;
+    bool starts;   /* the first of a statement */
 };
-bool function_next_word(const char **at, bool *starts, struct word *ret);
+struct words words_of(const char *text);
+/* false at the end. */
+bool function_next_word(struct words *w, struct word *ret);

@@ -64,18 +64,30 @@ TEST(a_body_that_may_write_is_found)
 
 TEST(a_quoted_name_comes_as_it_is_and_then_word_by_word)
 {
-    const char *at = "x.\"My \"\"Fn\"() a$b $t$c$t$";
-    static const char *const all[] = {"x",   "My \"Fn", "my", "Fn", "fn", "() a$b $t$c$t$",
-                                      "a$b", "t",       "c",  "t"};
+    struct words words = words_of("x.\"My \"\"Fn\"() a$b $t$c$t$");
+    static const char *const all[] = {"x",  "My \"Fn",        "my",  "Fn",
+                                      "fn", "() a$b $t$c$t$", "a$b", "c"};
     struct word w;
-    bool starts = true;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        CHECK(function_next_word(&at, &starts, &w));
+        CHECK(function_next_word(&words, &w));
         CHECK_STR(w.text, all[i]);
     }
-    CHECK(!function_next_word(&at, &starts, &w));
+    CHECK(!function_next_word(&words, &w));
     CHECK(taints("PERFORM U&\"\\0061\"()") && writes("PERFORM u&\"!0061\" UESCAPE '!'()"));
     CHECK(taints("x := $q$ 5\" $q$; EXECUTE y"));
+}
+
+TEST(what_opens_in_a_dollar_quote_ends_with_it)
+{
+    CHECK(taints("x := $$it's$$; PERFORM set_config('a', 'b', false); y := $$it's$$"));
+    CHECK(taints("x := $a$ -- $a$; EXECUTE y"));
+    CHECK(taints("x := $$ /* $$; EXECUTE y"));
+    CHECK(taints("x := $a$ $b$ ' $a$; EXECUTE y"));
+    CHECK(taints("x := $1 || 'it''s'; EXECUTE y") && taints("x := $$ never closed '; EXECUTE y"));
+    CHECK(taints("DO $$ BEGIN SET a = 'it'; END $$"));
+    CHECK(!taints("x := 'execute $$'; y := 'execute $$'"));
+    CHECK(!taints("x := a$b || 'execute' || c$b"));
+    CHECK(!taints("x := $$a$$ || 'execute'"));
 }
 
 TEST(a_language_that_cannot_be_read_may_do_anything)
@@ -129,6 +141,7 @@ int main(void)
         RUN(comments_and_literals_are_no_code),
         RUN(a_body_that_may_write_is_found),
         RUN(a_quoted_name_comes_as_it_is_and_then_word_by_word),
+        RUN(what_opens_in_a_dollar_quote_ends_with_it),
         RUN(a_language_that_cannot_be_read_may_do_anything),
         RUN(builtins_are_told_by_volatility_and_name),
         RUN(names_at_both_ends_of_each_list_are_found),
