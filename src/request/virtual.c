@@ -61,6 +61,8 @@ static bool begin(struct request *r, const struct statement *s)
 {
     struct client *c = r->client;
     if (c->status != 'I' || c->account->mode != POOL_TRANSACTION) { return false; }
+    /* A portal of that name is there until the transaction's end. */
+    if (r->unit.kind == UNIT_BATCH && r->unit.bind.portal[0] != '\0') { return false; }
     c->begin = mem_strndup((const char *)r->unit.text.ptr, r->unit.text.len);
     c->begin_reads = (s->flags & STMT_BEGIN_READ_ONLY) != 0;
 
