@@ -17,17 +17,22 @@ struct cancel {
     struct dial dial;
     struct buf message;
     bool sent;
+    bool again; /* once more: it was asked for after this one was sent */
 };
 
 static void finish(struct cancel *c)
 {
     struct server *s = c->server;
+    bool again = c->again;
     timer_clear(&c->stream.loop->timers, &c->timer);
     stream_close(&c->stream);
     buf_done(&c->message);
     mem_free(&c);
-    if (s != NULL) {
-        s->cancel = NULL;
+    if (s == NULL) { return; }
+    s->cancel = NULL;
+    if (again) {
+        server_cancel(s);
+    } else {
         s->event(s, 0); /* whoever holds it may have waited for this */
     }
 }
@@ -76,7 +81,11 @@ static void start(struct cancel *c, struct loop *l, const struct address *a)
 
 void server_cancel(struct server *s)
 {
-    if (s->cancel != NULL || s->backend_key_len == 0) { return; }
+    if (s->cancel != NULL) {
+        s->cancel->again = s->cancel->sent; /* what was sent may have come before this query */
+        return;
+    }
+    if (s->backend_key_len == 0) { return; }
     struct loop *l = s->stream.loop;
     struct cancel *c = mem_new(struct cancel);
     c->stream = (struct stream){.fd = -1, .loop = l};
@@ -93,6 +102,11 @@ void server_cancel(struct server *s)
 bool server_canceling(const struct server *s)
 {
     return s->cancel != NULL;
+}
+
+void cancel_answered(struct server *s)
+{
+    if (s->cancel != NULL) { s->cancel->again = false; }
 }
 
 void cancel_forget(struct server *s)

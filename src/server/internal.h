@@ -6,6 +6,8 @@
 void server_ready_event(void *arg, int events);
 /* The server goes away: the cancel on its way is left to itself. */
 void cancel_forget(struct server *s);
+/* A query is over: a cancel that waits for the one before it was for that query. */
+void cancel_answered(struct server *s);
 
 /* ---- dial.c: from an address to a stream on which the protocol can begin */
 /* Is TLS with it possible? A unix socket never has it. */

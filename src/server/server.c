@@ -145,6 +145,7 @@ void server_saw_ready(struct server *s, uint8_t status)
         s->sure = false;
     }
     s->failed = s->rolled_back = s->committed = false;
+    cancel_answered(s);
 }
 
 void server_assume(struct server *s, const struct varset *now)

@@ -188,7 +188,10 @@ void server_check(struct server *s, const char *query, int64_t timeout_us,
 void server_leave(struct server *s, int64_t timeout_us, void (*left)(struct server *s, enum err e));
 
 /* ---- cancel.c */
-/* Sends a CancelRequest for what runs there, on a connection of its own; one at a time. */
+/*
+ * Sends a CancelRequest for what runs there, on a connection of its own. One at a time: what is
+ * asked for while one is open follows it, once, if the same query still runs then.
+ */
 void server_cancel(struct server *s);
-/* cancel_done() of the holder's pool is called when the last one is through. */
+/* The holder's event() comes, without events, when the last one is through. */
 bool server_canceling(const struct server *s);

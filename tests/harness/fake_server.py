@@ -213,6 +213,8 @@ class FakeServer:
         self.login = login
         self.sessions = queue.Queue()
         self.cancels = queue.Queue()
+        self.cancel_gate = threading.Event()  # cleared: cancel connections stay open until it is set
+        self.cancel_gate.set()
         self.all = []
         self.pids = iter(range(1001, 1_000_000))
         self.listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
@@ -251,6 +253,7 @@ class FakeServer:
             if code == wire.CANCEL_REQUEST:
                 self.cancels.put(struct.unpack("!II", body))
                 self.cancel_tls = isinstance(session.sock, ssl.SSLSocket)
+                self.cancel_gate.wait()
                 session.close()
                 return
             words = [w.decode() for w in body.split(b"\0")]
@@ -297,6 +300,7 @@ class FakeServer:
 
     def close(self):
         self.stop_listening()
+        self.cancel_gate.set()
         for s in self.all:
             s.close()
 

@@ -123,6 +123,69 @@ def test_the_server_is_lent_again_only_after_the_cancel_was_delivered(proxy, ser
     none_cancelled(server, 0.2)
 
 
+@pytest.fixture
+def cancelled_once(run_pgusher, server):
+    """One server; its client's query was sent a cancel, whose connection the server keeps open."""
+    p = run_pgusher({"app": server.connstr}, default_pool_size=1)
+    c, s = start(p, server, "slow")
+    server.cancel_gate.clear()
+    c.cancel()
+    assert server.cancelled() == (s.pid, s.key)
+    return p, c, s
+
+
+def test_cancels_that_come_while_one_is_open_follow_it_as_one(cancelled_once, server):
+    p, c, s = cancelled_once
+    for _ in range(3):
+        c.cancel()
+    p.console("SHOW VERSION")
+    none_cancelled(server, 0.1)
+    server.cancel_gate.set()
+    assert server.cancelled() == (s.pid, s.key)
+    none_cancelled(server, 0.2)
+    s.answer(s.seen[-1])
+    assert c.until_ready().kinds == "CZ"
+
+
+def test_a_cancel_that_waits_reaches_no_later_holder(cancelled_once, server):
+    p, c, s = cancelled_once
+    other = p.raw()
+    other.startup()
+    other.send(wire.query("UPDATE t SET v = 'next'"))
+    c.cancel()
+    p.console("SHOW VERSION")
+    s.send(wire.error("57014", "canceling statement due to user request"), wire.ready())
+    assert c.until_ready().sqlstate == "57014"
+    server.cancel_gate.set()
+    s.until("next")
+    none_cancelled(server, 0.2)
+    s.answer(s.seen[-1])
+    s.serve_on()
+    assert other.until_ready().kinds == "CZ"
+
+
+def test_a_cancel_that_waits_ends_with_its_query_in_a_transaction(run_pgusher, server):
+    p = run_pgusher({"app": server.connstr})
+    c = p.raw()
+    c.startup()
+    c.send(wire.query("BEGIN"), wire.query("UPDATE t SET v = 'slow'"))
+    s = server.accept()
+    s.until("slow")
+    server.cancel_gate.clear()
+    c.cancel()
+    server.cancelled()
+    c.cancel()
+    p.console("SHOW VERSION")
+    s.answer(s.seen[-1])
+    c.until_ready(2)
+    c.send(wire.query("UPDATE t SET v = 'next'"))
+    s.until("next")
+    server.cancel_gate.set()
+    none_cancelled(server, 0.2)
+    s.answer(s.seen[-1])
+    assert c.until_ready().kinds == "CZ"
+
+
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_an_abandoned_query_is_cancelled_and_rolled_back(proxy, server, how):
     c = proxy.raw()
