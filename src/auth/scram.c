@@ -204,22 +204,23 @@ enum err scram_secret_make(const char *password, uint32_t iterations, struct scr
     return E_OK;
 }
 
-void scram_secret_derive(const char *user, const char *password, struct scram_secret *ret)
+void scram_secret_derive(const char *user, const char *password, uint32_t iterations,
+                         struct scram_secret *ret)
 {
     uint8_t salt[KEYRING_ID];
     const struct bytes parts[] = {bytes_str(user), bytes_str(password)};
     keyring_id("salt", parts, 2, salt);
-    *ret = (struct scram_secret){.iterations = SCRAM_ITERATIONS, .salt_len = SALT_LEN};
+    *ret = (struct scram_secret){.iterations = iterations, .salt_len = SALT_LEN};
     memcpy(ret->salt, salt, SALT_LEN);
     fill_keys(ret, parts[1]);
 }
 
-void scram_secret_mock(const char *user, struct scram_secret *ret)
+void scram_secret_mock(const char *user, uint32_t iterations, struct scram_secret *ret)
 {
     uint8_t salt[KEYRING_ID];
     const struct bytes name = bytes_str(user);
     keyring_id("mock salt", &name, 1, salt);
-    *ret = (struct scram_secret){.iterations = SCRAM_ITERATIONS, .salt_len = SALT_LEN};
+    *ret = (struct scram_secret){.iterations = iterations, .salt_len = SALT_LEN};
     memcpy(ret->salt, salt, SALT_LEN);
     keyring_id("mock stored key", &name, 1, ret->stored_key);
     keyring_id("mock server key", &name, 1, ret->server_key);

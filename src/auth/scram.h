@@ -44,9 +44,10 @@ MUST_USE enum err scram_secret_make(const char *password, uint32_t iterations,
  * The same for a login by a password that is stored in clear: the salt is random for this process,
  * but stable for user and password, so that the keys are derived once and then found.
  */
-void scram_secret_derive(const char *user, const char *password, struct scram_secret *ret);
+void scram_secret_derive(const char *user, const char *password, uint32_t iterations,
+                         struct scram_secret *ret);
 /* A secret of a user that does not exist: a salt that is stable for the name, and no proof fits. */
-void scram_secret_mock(const char *user, struct scram_secret *ret);
+void scram_secret_mock(const char *user, uint32_t iterations, struct scram_secret *ret);
 /*
  * Does the password fit? Hashes it each time. Never for more than SCRAM_ITERATIONS_MOST. If it fits
  * and ret_client_key is not NULL, it is the ClientKey.

@@ -56,16 +56,18 @@ static void start_md5(struct verify *v, struct buf *out)
     compose_auth(out, AUTH_REQ_MD5, bytes_of(v->salt, sizeof v->salt));
 }
 
-static void start_scram(struct verify *v, struct buf *out)
+static void start_scram(struct verify *v, uint32_t iterations, struct buf *out)
 {
     v->step = STEP_SASL_INITIAL;
     switch (kind_of(v->secret)) {
     case SECRET_SCRAM: v->scram.secret = v->secret->scram; break;
-    case SECRET_PLAIN: scram_secret_derive(v->user, v->secret->text, &v->scram.secret); break;
+    case SECRET_PLAIN:
+        scram_secret_derive(v->user, v->secret->text, iterations, &v->scram.secret);
+        break;
     case SECRET_NONE:
     case SECRET_MD5:
         v->scram.mock = true;
-        scram_secret_mock(v->user, &v->scram.secret);
+        scram_secret_mock(v->user, iterations, &v->scram.secret);
         break;
     }
     compose_auth(out, AUTH_REQ_SASL,
@@ -74,8 +76,8 @@ static void start_scram(struct verify *v, struct buf *out)
 }
 
 enum err verify_start(enum auth_type type, const char *user, const struct user_secret *secret,
-                      const struct scram_channel *channel, struct verify **ret, struct buf *out,
-                      struct fault *why)
+                      const struct scram_channel *channel, uint32_t iterations, struct verify **ret,
+                      struct buf *out, struct fault *why)
 {
     struct verify *v = mem_new(struct verify);
     v->user = user;
@@ -92,12 +94,12 @@ enum err verify_start(enum auth_type type, const char *user, const struct user_s
     case AUTH_PLAIN: start_password(v, out); break;
     case AUTH_MD5:
         if (kind_of(secret) == SECRET_SCRAM) {
-            start_scram(v, out);
+            start_scram(v, iterations, out);
         } else {
             start_md5(v, out);
         }
         break;
-    case AUTH_SCRAM: start_scram(v, out); break;
+    case AUTH_SCRAM: start_scram(v, iterations, out); break;
     case AUTH_CERT:
     case AUTH_HBA:
     case AUTH_LDAP:

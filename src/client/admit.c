@@ -53,7 +53,8 @@ static enum err start_verify(struct admit *a, enum auth_type type, struct fault 
     struct scram_channel channel;
     _Static_assert((int)SCRAM_CHANNEL_MOST == (int)TLS_BINDING_MOST, "it has room");
     channel.len = tls_binding(stream_tls(&a->client->stream), channel.data);
-    enum err e = verify_start(type, a->who.user, a->secret, &channel, &a->verify,
+    enum err e = verify_start(type, a->who.user, a->secret, &channel,
+                              (uint32_t)a->who.config->o.scram_iterations, &a->verify,
                               &a->client->stream.out, why);
     if (e == E_AGAIN) { a->step = ADMIT_VERIFY; }
     return e;

@@ -50,7 +50,21 @@ void client_accept(struct front *f, int fd, const struct address *peer)
     c->stream = (struct stream){.fd = fd};
     dlist_push_back(&f->clients, &c->node);
     atomic_fetch_add(&f->clients_count, 1);
+    c->counted = true;
+    c->over = atomic_fetch_add(&f->shared->clients, 1) >= f->config->o.max_client_conn;
     client_login_start(c, peer);
+}
+
+bool client_has_room(const struct client *c)
+{
+    const struct front *f = c->front;
+    return !c->over || atomic_load(&f->shared->clients) <= f->config->o.max_client_conn;
+}
+
+void client_uncount(struct client *c)
+{
+    if (c->counted) { atomic_fetch_sub(&c->front->shared->clients, 1); }
+    c->counted = false;
 }
 
 static void bury(struct letter *l)
@@ -75,10 +89,8 @@ void client_close(struct client *c, const char *reason)
     client_drop_key(c);
     client_login_drop(c);
     if (was_ready) { c->ops->closed(c); }
-    if (c->account != NULL) {
-        registry_leave(f->registry, c->account);
-        atomic_fetch_sub(&f->shared->clients, 1);
-    }
+    if (c->account != NULL) { registry_leave(f->registry, c->account); }
+    client_uncount(c);
     stream_close(&c->stream);
     client_forget_statements(c);
     hmap_done(&c->statements);

@@ -52,6 +52,8 @@ struct client {
     uint8_t key_len;
     bool key_hops; /* peers may count in it */
     uint32_t id;
+    bool counted;            /* in max_client_conn, from its first moment on */
+    bool over;               /* ... and it was full when it came */
     struct account *account; /* NULL during login and on the console */
     struct login *login;     /* while it lasts */
     char *address;           /* "10.0.0.1", "unix" */
@@ -121,7 +123,7 @@ static inline struct stats *client_stats(const struct client *c)
 struct shared {
     struct lock lock;
     struct hmap keys;    /* cancel keys: struct key_entry */
-    _Atomic int clients; /* connected, console not counted */
+    _Atomic int clients; /* connected, logged in or not; consoles and cancel requests go off it */
     _Atomic uint32_t last_id;
     _Atomic(enum rest) rest;
     _Atomic unsigned restless; /* connections that this round could not put to rest */
@@ -137,6 +139,13 @@ void shared_free(struct shared **s);
 
 /* A socket was accepted. Takes the fd. */
 void client_accept(struct front *f, int fd, const struct address *peer);
+/*
+ * Is there room for it under max_client_conn? Who came while there was has a place of its own,
+ * however many came at once; who came later has one as soon as somebody left.
+ */
+bool client_has_room(const struct client *c);
+/* It is no application: it takes no place. */
+void client_uncount(struct client *c);
 /* Ends it now: closes the socket, calls ops->closed(). c->state tells it until the end of this turn
    of the loop, when c is freed. */
 void client_close(struct client *c, const char *reason) COLD;

@@ -284,6 +284,10 @@ static void authenticated(struct client *c)
         buf_done(&parameters);
         return;
     }
+    const char *notice = l->config->o.login_notify_message;
+    if (notice[0] != '\0') {
+        compose_notice(&c->stream.out, "NOTICE", "00000", notice, NULL, NULL);
+    }
     struct fault why;
     varset_unref(&c->given);
     c->given = varset_ref(l->given);
@@ -337,16 +341,9 @@ static enum err open_account(struct client *c, struct fault *why)
     if (atomic_load(&db->disabled)) {
         return fault_state(why, E_REFUSED, "57P03", "database \"%s\" is disabled", l->database);
     }
-    if (atomic_fetch_add(&c->front->shared->clients, 1) >= l->config->o.max_client_conn) {
-        atomic_fetch_sub(&c->front->shared->clients, 1);
-        return fault_state(why, E_LIMIT, "53300", "no more connections allowed (max_client_conn)");
-    }
     struct account *a = registry_account(r, db, l->user);
     enum err e = registry_join(r, a, why);
-    if (e != E_OK) {
-        atomic_fetch_sub(&c->front->shared->clients, 1);
-        return e;
-    }
+    if (e != E_OK) { return e; }
     c->account = a;
     struct credential *learned = admit_credential(l->admit);
     if (learned != NULL) { account_learn(a, learned); }
@@ -362,6 +359,7 @@ static void refuse(struct client *c, const struct fault *why)
         return;
     }
     int64_t now_us = loop_now(c->front->loop);
+    client_uncount(c);
     l->step = LOGIN_REFUSED;
     l->refused = *why;
     timer_set(&c->front->loop->timers, &c->timer,
@@ -431,6 +429,13 @@ static void take_startup(struct client *c, const struct startup *s)
         client_fail(c, &why);
         return;
     }
+    if (l->console) {
+        client_uncount(c);
+    } else if (!client_has_room(c)) {
+        (void)fault_state(&why, E_LIMIT, "53300", "no more connections allowed (max_client_conn)");
+        client_fail(c, &why);
+        return;
+    }
     const struct admit_who who = {.user = l->user,
                                   .database = l->database,
                                   .peer = &l->peer.any,
@@ -470,6 +475,7 @@ static void take_cancel(struct client *c, struct bytes key)
 {
     struct login *l = c->login;
     struct front *f = c->front;
+    client_uncount(c);
     if (!client_cancel(f->shared, key)) {
         l->forward = forward_start(f->loop, l->config, key, on_forwarded, c);
     }

@@ -243,6 +243,12 @@ enum err socket_inherit(struct listeners *ls, struct fault *why)
     return E_OK;
 }
 
+void socket_defer_accept(int listener, bool on)
+{
+    int seconds = on ? 45 : 0; /* PgBouncer's; the kernel rounds it to its retransmissions */
+    (void)setsockopt(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof seconds);
+}
+
 void listeners_close(struct listeners *ls)
 {
     for (size_t i = 0; i < ls->count; i++) { (void)close(ls->fds[i]); }

@@ -49,6 +49,8 @@ void socket_unlink_unix(struct unix_file *file);
  */
 MUST_USE enum err socket_inherit(struct listeners *ls, struct fault *why);
 bool socket_is_unix(int fd);
+/* Whoever connects is accepted when the first bytes are here, or a minute later; on TCP only. */
+void socket_defer_accept(int listener, bool on);
 void listeners_close(struct listeners *ls);
 
 /* E_AGAIN when nobody is waiting; E_LIMIT when out of file descriptors. */

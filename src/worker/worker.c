@@ -169,6 +169,15 @@ static void open_door(struct door *d)
     watch_want(d->watch, UV_READABLE);
 }
 
+/* The first worker's. */
+static void tune_doors(struct worker *w)
+{
+    const struct crew *c = w->crew;
+    for (size_t i = 0; w == &c->workers[0] && i < c->doors_count; i++) {
+        socket_defer_accept(c->doors[i].fd, w->front.config->o.tcp_defer_accept != 0);
+    }
+}
+
 static void open_doors(struct crew *c, struct listeners *ls)
 {
     struct worker *w = &c->workers[0];
@@ -182,6 +191,7 @@ static void open_doors(struct crew *c, struct listeners *ls)
     }
     mem_free(&ls->fds);
     ls->count = 0;
+    tune_doors(w);
 }
 
 unsigned crew_doors(const struct crew *c, int *fds, unsigned room)
@@ -323,6 +333,7 @@ void worker_configure(struct worker *w)
     config_unref(&w->front.config);
     w->front.config = registry_config(w->crew->registry);
     configure_names(w);
+    tune_doors(w);
     each_pool(w, tidy); /* limits may have grown */
 }
 

@@ -119,7 +119,7 @@ def test_idle_transactions_are_ended(run_pgusher, cluster):
 
 
 def test_a_login_that_stalls_is_ended(run_pgusher, cluster):
-    p = run_pgusher({"app": cluster.primary.connstr}, client_login_timeout=0.4)
+    p = run_pgusher({"app": cluster.primary.connstr}, client_login_timeout=0.4, tcp_defer_accept=0)
     with p.raw() as c:
         m = c.receive()
         assert m.kind == "E" and m.fields()["M"] == "client_login_timeout"

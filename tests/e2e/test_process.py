@@ -558,7 +558,7 @@ def test_sigint_throws_out_who_waits_for_a_server_and_sigterm_does_not(prepared)
 
 
 def test_who_has_connected_before_the_signal_gets_one_transaction(prepared):
-    p = prepared()
+    p = prepared(tcp_defer_accept=0)
     p.start()
     c = p.raw()  # accepted, not a byte said yet
     wait_for("it to be accepted", lambda: len(socket_inodes(p.pid)) > 0 and accepted(p))

@@ -27,7 +27,7 @@ static void as_server(struct bytes in, bool plus)
     if (plus) { s.channel = (struct scram_channel){.data = "channel", .len = 7}; }
     struct buf out = {0};
     struct fault why;
-    scram_secret_mock("ann", &s.secret);
+    scram_secret_mock("ann", SCRAM_ITERATIONS, &s.secret);
     struct bytes first = take_message(&in);
     if (scram_server_first_with(&s, first, "ours", &out, &why) == E_OK) {
         assert(strlen(s.nonce) > 4 && buf_len(&out) > 0);

@@ -54,6 +54,17 @@ def login(proxy, user, password):
     return proxy.connect(user=user, password=password)
 
 
+@pytest.mark.parametrize("user", ["clear", "nobody"])
+@pytest.mark.parametrize("rounds", [4096, 1000])
+def test_who_has_no_scram_secret_is_asked_for_scram_iterations(run_pgusher, polite_server, user, rounds):
+    p = run_pgusher({"app": polite_server.connstr}, auth_type="scram-sha-256", scram_iterations=rounds,
+                    users={"clear": "plain text"})
+    c = ask(p, user)
+    c.send(initial("n,,n=,r=abc"))
+    assert c.receive().body[4:].decode().rpartition(",i=")[2] == str(rounds)
+    login(p, "clear", "plain text")
+
+
 BAD_FIRST = {
     "unknown mechanism": initial("n,,n=,r=abc", "SCRAM-SHA-1"),
     "plus without tls": initial("p=tls-server-end-point,,n=,r=abc", "SCRAM-SHA-256-PLUS"),

@@ -168,7 +168,8 @@ def test_two_clients_get_different_cancel_keys(proxy):
 
 @pytest.mark.parametrize("first", [b"", b"\0\0", wire.startup(user="app", database="app")[:12]],
                          ids=["nothing", "two bytes", "half a packet"])
-def test_a_half_open_client_is_sent_away_after_client_login_timeout(proxy, first):
+def test_a_half_open_client_is_sent_away_after_client_login_timeout(run_pgusher, polite_server, first):
+    proxy = run_pgusher({"app": polite_server.connstr}, client_login_timeout=2, tcp_defer_accept=0)
     c = proxy.raw()
     begin = time.monotonic()
     c.send(first)
@@ -209,6 +210,59 @@ def test_more_clients_than_max_client_conn_get_53300(run_pgusher, polite_server)
             return again.receive().kind == "R"
 
     wait_for("room for one more", welcome)
+
+
+def test_clients_that_are_logging_in_count_in_max_client_conn(run_pgusher, polite_server):
+    p = run_pgusher({"app": polite_server.connstr}, max_client_conn=2)
+    startup = wire.startup(user="app", database="app")
+    early = p.raw()
+    early.send(startup[:9])
+    wait_for("it to be seen", lambda: logins(p) == 1)
+    kept = p.raw()
+    kept.startup()
+    late = p.raw()
+    late.send(startup)
+    assert late.expect_closed()[-1].sqlstate == "53300"
+    assert p.console("SHOW LISTS")  # takes no place, and finds none needed
+    early.send(startup[9:])
+    early.until_ready()  # who came in time has its place
+    early.close()
+    wait_for("the place to be free", lambda: logs_in(p))
+
+
+def logs_in(p):
+    with p.raw() as c:
+        c.send(wire.startup(user="app", database="app"))
+        return c.receive().kind == "R"
+
+
+def logins(p):
+    return int({r["list"]: r["items"] for r in p.console("SHOW LISTS")}["login_clients"])
+
+
+def test_a_silent_client_is_accepted_at_once_only_without_tcp_defer_accept(run_pgusher, polite_server):
+    p = run_pgusher({"app": polite_server.connstr})
+    waiting = p.raw()
+    assert logins(p) == 0  # the console came later and has been accepted
+    p.console("SET tcp_defer_accept = 0")
+    at_once = p.raw()
+    wait_for("it to be accepted", lambda: logins(p) == 1)
+    for c in (waiting, at_once):
+        c.startup()
+
+
+def test_login_notify_message_is_told_before_the_first_ready(run_pgusher, polite_server):
+    p = run_pgusher({"app": polite_server.connstr}, login_notify_message="this is pgusher, mind the pooling mode")
+    c = p.raw()
+    c.send(wire.startup(user="app", database="app"))
+    seen = c.until_ready().messages
+    assert [m.kind for m in seen[:2]] == ["R", "N"]
+    told = seen[1].fields()
+    assert (told["S"], told["C"], told["M"]) == ("NOTICE", "00000", "this is pgusher, mind the pooling mode")
+    p.console("SET login_notify_message = ''")
+    c = p.raw()
+    c.send(wire.startup(user="app", database="app"))
+    assert "N" not in [m.kind for m in c.until_ready().messages]
 
 
 @pytest.mark.parametrize("size", [1, 2000, 9000])

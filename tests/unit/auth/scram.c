@@ -146,14 +146,23 @@ TEST(a_made_secret_fits_and_has_a_salt_of_its_own)
 TEST(a_derived_secret_is_the_same_each_time_but_not_for_another)
 {
     struct scram_secret a, b;
-    scram_secret_derive("ann", "pw", &a);
-    scram_secret_derive("ann", "pw", &b);
+    scram_secret_derive("ann", "pw", SCRAM_ITERATIONS, &a);
+    scram_secret_derive("ann", "pw", SCRAM_ITERATIONS, &b);
     CHECK(same_secret(&a, &b));
     CHECK(scram_secret_fits(&a, BYTES("pw"), NULL));
-    scram_secret_derive("bob", "pw", &b);
+    scram_secret_derive("bob", "pw", SCRAM_ITERATIONS, &b);
     CHECK(memcmp(a.salt, b.salt, 16) != 0);
-    scram_secret_derive("ann", "pw2", &b);
+    scram_secret_derive("ann", "pw2", SCRAM_ITERATIONS, &b);
     CHECK(memcmp(a.salt, b.salt, 16) != 0);
+}
+
+TEST(derived_and_mock_secrets_have_the_iterations_asked_for)
+{
+    struct scram_secret s;
+    scram_secret_derive("ann", "pw", 1000, &s);
+    CHECK(s.iterations == 1000 && scram_secret_fits(&s, BYTES("pw"), NULL));
+    scram_secret_mock("nobody", 1000, &s);
+    CHECK(s.iterations == 1000);
 }
 
 TEST(an_absurd_secret_is_not_computed)
@@ -167,9 +176,9 @@ TEST(an_absurd_secret_is_not_computed)
 TEST(a_mock_secret_is_stable_for_its_name)
 {
     struct scram_secret a, b, c;
-    scram_secret_mock("nobody", &a);
-    scram_secret_mock("nobody", &b);
-    scram_secret_mock("nobodx", &c);
+    scram_secret_mock("nobody", SCRAM_ITERATIONS, &a);
+    scram_secret_mock("nobody", SCRAM_ITERATIONS, &b);
+    scram_secret_mock("nobodx", SCRAM_ITERATIONS, &c);
     CHECK(same_secret(&a, &b));
     CHECK(memcmp(a.salt, c.salt, 16) != 0);
     CHECK(a.iterations == SCRAM_ITERATIONS && a.salt_len == 16);
@@ -240,7 +249,7 @@ TEST(a_wrong_password_and_an_unknown_user_fail_alike)
     end_exchange(&x);
 
     x = (struct exchange){.client.password = "pencil", .server.mock = true};
-    scram_secret_mock("nobody", &x.server.secret);
+    scram_secret_mock("nobody", SCRAM_ITERATIONS, &x.server.secret);
     CHECK(run_exchange(&x, &unknown) == E_AUTH);
     CHECK(buf_len(&x.proof) == 0 && buf_len(&x.challenge) == challenge_len);
     CHECK_STR(wrong.text, unknown.text);
@@ -533,6 +542,7 @@ int main(void)
         RUN(a_salt_that_is_too_long_is_a_limit),
         RUN(a_made_secret_fits_and_has_a_salt_of_its_own),
         RUN(a_derived_secret_is_the_same_each_time_but_not_for_another),
+        RUN(derived_and_mock_secrets_have_the_iterations_asked_for),
         RUN(an_absurd_secret_is_not_computed),
         RUN(a_mock_secret_is_stable_for_its_name),
         RUN(a_right_password_is_proven_by_both_sides),

@@ -39,7 +39,7 @@ static enum err login_plain(const struct user_secret *secret, struct bytes body,
 {
     struct verify *v = NULL;
     struct buf out = {0};
-    CHECK(verify_start(AUTH_PLAIN, "mo", secret, NULL, &v, &out, why) == E_AGAIN);
+    CHECK(verify_start(AUTH_PLAIN, "mo", secret, NULL, SCRAM_ITERATIONS, &v, &out, why) == E_AGAIN);
     CHECK(request_in(&out).code == AUTH_REQ_PASSWORD);
     enum err e = verify_answer(v, body, &out, why);
     verify_free(&v);
@@ -53,7 +53,7 @@ static enum err login_md5(const struct user_secret *secret, const char *password
     struct verify *v = NULL;
     struct buf out = {0};
     char own[MD5_SECRET + 1], answer[MD5_SECRET + 1];
-    CHECK(verify_start(AUTH_MD5, "mo", secret, NULL, &v, &out, why) == E_AGAIN);
+    CHECK(verify_start(AUTH_MD5, "mo", secret, NULL, SCRAM_ITERATIONS, &v, &out, why) == E_AGAIN);
     struct auth_msg m = request_in(&out);
     CHECK(m.code == AUTH_REQ_MD5);
     CHECK(md5_secret("mo", bytes_str(password), own, NULL) == E_OK);
@@ -70,7 +70,7 @@ static enum err login_scram(enum auth_type type, const struct user_secret *secre
 {
     struct verify *v = NULL;
     struct buf out = {0}, message = {0}, body = {0};
-    CHECK(verify_start(type, "ann", secret, NULL, &v, &out, why) == E_AGAIN);
+    CHECK(verify_start(type, "ann", secret, NULL, SCRAM_ITERATIONS, &v, &out, why) == E_AGAIN);
     struct auth_msg m = request_in(&out);
     CHECK(m.code == AUTH_REQ_SASL && bytes_equal(m.data, BYTES("SCRAM-SHA-256\0\0")));
     buf_clear(&out);
@@ -113,11 +113,12 @@ TEST(any_lets_everybody_in_and_trust_whom_it_knows)
     struct buf out = {0};
     struct fault why;
     struct user_secret eve = secret_of("eve", "");
-    CHECK(verify_start(AUTH_ANY, "nobody", NULL, NULL, &v, &out, &why) == E_OK);
+    CHECK(verify_start(AUTH_ANY, "nobody", NULL, NULL, SCRAM_ITERATIONS, &v, &out, &why) == E_OK);
     verify_free(&v);
-    CHECK(verify_start(AUTH_TRUST, "eve", &eve, NULL, &v, &out, &why) == E_OK);
+    CHECK(verify_start(AUTH_TRUST, "eve", &eve, NULL, SCRAM_ITERATIONS, &v, &out, &why) == E_OK);
     verify_free(&v);
-    CHECK(verify_start(AUTH_TRUST, "nobody", NULL, NULL, &v, &out, &why) == E_AUTH);
+    CHECK(verify_start(AUTH_TRUST, "nobody", NULL, NULL, SCRAM_ITERATIONS, &v, &out, &why) ==
+          E_AUTH);
     CHECK(v == NULL && buf_len(&out) == 0);
 }
 
@@ -128,7 +129,8 @@ TEST(types_that_are_not_about_passwords_are_the_callers)
     struct fault why;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         struct verify *v = NULL;
-        CHECK(verify_start(types[i], "ann", NULL, NULL, &v, &out, &why) == E_CONFIG);
+        CHECK(verify_start(types[i], "ann", NULL, NULL, SCRAM_ITERATIONS, &v, &out, &why) ==
+              E_CONFIG);
         CHECK(v == NULL);
     }
 }
@@ -242,7 +244,7 @@ static enum err initial_says(struct bytes body, struct fault *why)
 {
     struct verify *v = NULL;
     struct buf out = {0};
-    CHECK(verify_start(AUTH_SCRAM, "ann", NULL, NULL, &v, &out, why) == E_AGAIN);
+    CHECK(verify_start(AUTH_SCRAM, "ann", NULL, NULL, SCRAM_ITERATIONS, &v, &out, why) == E_AGAIN);
     enum err e = verify_answer(v, body, &out, why);
     verify_free(&v);
     buf_done(&out);
@@ -270,7 +272,7 @@ TEST(client_first_may_come_after_an_empty_challenge)
     struct verify *v = NULL;
     struct buf out = {0};
     struct fault why;
-    CHECK(verify_start(AUTH_SCRAM, "ann", NULL, NULL, &v, &out, &why) == E_AGAIN);
+    CHECK(verify_start(AUTH_SCRAM, "ann", NULL, NULL, SCRAM_ITERATIONS, &v, &out, &why) == E_AGAIN);
     buf_clear(&out);
     CHECK(verify_answer(v, BYTES("SCRAM-SHA-256\0\xff\xff\xff\xff"), &out, &why) == E_AGAIN);
     CHECK(bytes_equal(buf_view(&out), BYTES("R\0\0\0\x08\0\0\0\x0b")));
@@ -287,7 +289,7 @@ TEST(an_answer_after_the_end_is_refused)
     struct verify *v = NULL;
     struct buf out = {0};
     struct fault why;
-    CHECK(verify_start(AUTH_PLAIN, "mo", &s, NULL, &v, &out, &why) == E_AGAIN);
+    CHECK(verify_start(AUTH_PLAIN, "mo", &s, NULL, SCRAM_ITERATIONS, &v, &out, &why) == E_AGAIN);
     CHECK(verify_answer(v, BYTES("wrong\0"), &out, &why) == E_AUTH);
     CHECK(verify_answer(v, BYTES("pencil\0"), &out, &why) == E_PROTOCOL);
     verify_free(&v);
