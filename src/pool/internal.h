@@ -46,6 +46,7 @@ struct log_who pool_who(const struct server *s);
 void pool_log_closing(const struct server *s, const char *reason);
 
 /* ---- pool.c */
+void pool_set_ticket(struct ticket *t, enum ticket_state state);
 /* The ticket's owner is told, on its loop: of a server, or why there is none. */
 void pool_open_ticket(struct letter *l);
 /* Caller holds the lock: whoever waits longest is to have it, if anybody; else NULL. */

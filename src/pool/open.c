@@ -185,7 +185,7 @@ static void fail_waiters(struct pool *p, const struct fault *why)
         pool_note_waiters_locked(p);
         struct ticket *t = node == NULL ? NULL : container_of(node, struct ticket, node);
         if (t != NULL) {
-            t->state = TICKET_COMING;
+            pool_set_ticket(t, TICKET_COMING);
             t->server = NULL;
             t->why = *why;
             t->letter.open = pool_open_ticket;

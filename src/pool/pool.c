@@ -30,10 +30,15 @@ struct log_who pool_who(const struct server *s)
 
 /* ---- granting ------------------------------------------------------------------------------- */
 
+void pool_set_ticket(struct ticket *t, enum ticket_state state)
+{
+    atomic_store_explicit(&t->state, state, memory_order_relaxed);
+}
+
 void pool_open_ticket(struct letter *l)
 {
     struct ticket *t = container_of(l, struct ticket, letter);
-    t->state = TICKET_NONE;
+    pool_set_ticket(t, TICKET_NONE);
     t->granted(t);
 }
 
@@ -68,7 +73,7 @@ static void open_departure(struct letter *l)
 
 void pool_promise_locked(struct ticket *t, struct server *s)
 {
-    t->state = TICKET_COMING;
+    pool_set_ticket(t, TICKET_COMING);
     t->server = s;
     s->ticket = t;
     s->to = t->loop;
@@ -143,7 +148,7 @@ enum err pool_checkout(struct pool *p, struct ticket *t, struct loop *l, int64_t
     if (s != NULL) {
         if (from == l->index) {
             s->state = SERVER_ACTIVE;
-            t->state = TICKET_NONE;
+            pool_set_ticket(t, TICKET_NONE);
             t->server = s;
             lock_drop(&p->lock);
             return E_OK;
@@ -157,7 +162,7 @@ enum err pool_checkout(struct pool *p, struct ticket *t, struct loop *l, int64_t
     }
     const struct fault *failing = paused ? NULL : pool_failing_locked(p, now_us);
     if (failing != NULL) {
-        t->state = TICKET_NONE;
+        pool_set_ticket(t, TICKET_NONE);
         (void)fault_state(&t->why, failing->code, failing->sqlstate,
                           "server login has been failing, cached error: %.160s "
                           "(server_login_retry)",
@@ -165,7 +170,7 @@ enum err pool_checkout(struct pool *p, struct ticket *t, struct loop *l, int64_t
         lock_drop(&p->lock);
         return t->why.code;
     }
-    t->state = TICKET_WAITING;
+    pool_set_ticket(t, TICKET_WAITING);
     dlist_push_back(&p->waiters, &t->node);
     p->waiting++;
     pool_note_waiters_locked(p);
@@ -192,7 +197,7 @@ void pool_leave(struct ticket *t)
         s = t->server;
     }
     bool mailed = t->state == TICKET_COMING && t->server == NULL;
-    t->state = TICKET_NONE;
+    pool_set_ticket(t, TICKET_NONE);
     t->server = NULL;
     lock_drop(&p->lock);
     if (mailed) { loop_unpost(t->loop, &t->letter); }

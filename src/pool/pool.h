@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "pool/limits.h"
 #include "pool/registry.h"
 
@@ -15,7 +17,8 @@ enum ticket_state { TICKET_NONE, TICKET_WAITING, TICKET_COMING };
 struct ticket { /* one request for a server; embedded in who asks */
     struct dlist node;
     struct letter letter;
-    enum ticket_state state;
+    _Atomic(enum ticket_state)
+        state; /* changes under the pool's lock; its owner reads it without */
     struct pool *pool;
     struct loop *loop;
     void (*granted)(struct ticket *t); /* on t->loop: t->server, or NULL and why */
