@@ -26,10 +26,9 @@ def pytest_sessionstart(session):
 
 
 def pytest_generate_tests(metafunc):
-    """Tests run with one worker and with four, unless their module names its own; PGUSHER_WORKERS=1 picks."""
+    """Tests run with one worker and with four; PGUSHER_WORKERS=1 picks."""
     if "workers" in metafunc.fixturenames:
-        usual = "1" if is_pgbouncer() else getattr(metafunc.module, "WORKERS", "1,4")
-        counts = os.environ.get("PGUSHER_WORKERS", usual)
+        counts = os.environ.get("PGUSHER_WORKERS", "1" if is_pgbouncer() else "1,4")
         metafunc.parametrize("workers", [int(n) for n in counts.split(",")], ids=lambda n: f"w{n}")
 
 

@@ -19,7 +19,6 @@ def running(cluster, text):
     return [pid for pid, state, q in cluster.primary.backends() if state == "active" and text in q]
 
 
-@pytest.mark.tsan
 def test_cancel_stops_the_running_query_and_no_other(proxy, cluster, name):
     a, b = proxy.connect(), proxy.connect()
     done = []
@@ -79,7 +78,6 @@ def test_an_abandoned_query_is_cancelled(proxy, cluster, name, how):
     wait_for("it to be cancelled", lambda: not running(cluster, name), 5)
 
 
-@pytest.mark.tsan
 def test_an_abandoned_transaction_is_rolled_back(proxy, cluster, name):
     cluster.primary.execute(f"CREATE TABLE {name} (v int PRIMARY KEY); GRANT ALL ON {name} TO app")
     c = proxy.raw()

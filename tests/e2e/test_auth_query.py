@@ -48,7 +48,6 @@ def asked(cluster, mark, text="pg_authid"):
     return len(cluster.primary.ran(text, mark))
 
 
-@pytest.mark.tsan
 def test_scram_passes_through_and_nothing_is_stored(run, cluster, role):
     p = run(default_pool_size=2)
     c = login(p, role)
@@ -274,7 +273,6 @@ def test_trust_lets_in_whom_the_query_knows(run, cluster):
         p.connect(user="nobody_at_all")
 
 
-@pytest.mark.tsan
 def test_many_at_once_get_their_own_answers(run, cluster, role):
     p = run(auth_query_ttl=0, max_client_conn=200, default_pool_size=5)
     problems = []

@@ -13,9 +13,6 @@ from harness import wire
 from harness.process import give_away, wait_for
 
 
-WORKERS = "4"  # cache and worker threads meet most often here; one worker is the same code
-
-
 class Cached:
     """A proxy with a cache, and the tables its rule names."""
 

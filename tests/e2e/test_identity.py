@@ -7,7 +7,6 @@ import pytest
 
 from harness.process import wait_for
 
-pytestmark = pytest.mark.tsan
 
 SETTINGS = {
     "app.client_ip": "%{client_addr}",

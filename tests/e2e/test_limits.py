@@ -8,8 +8,6 @@ import pytest
 
 from harness.process import wait_for
 
-pytestmark = pytest.mark.tsan
-
 
 def backend(c):
     return c.execute("SELECT pg_backend_pid()").fetchone()[0]
@@ -158,13 +156,21 @@ def test_the_reserve_is_used_after_a_wait(run_pgusher, cluster):
 
 
 def test_the_minimum_is_kept_ready(run_pgusher, cluster):
-    p = run_pgusher({"app": cluster.primary.connstr}, min_pool_size=3, server_idle_timeout=1)
-    assert count(cluster, "datname = 'app' AND usename = 'app'") == 0
+    p = run_pgusher({"app": cluster.primary.connstr + " min_pool_size=3", "brief": cluster.primary.connstr},
+                    server_idle_timeout=1)
+    mine = "datname = 'app' AND usename = 'app'"
+    assert count(cluster, mine) == 0
     c = p.connect()
     wait_for("three servers", lambda: int(p.console("SHOW POOLS")[0]["sv_idle"]) == 3)
     backend(c)
-    time.sleep(2.2)  # server_idle_timeout, which must not close them
-    assert count(cluster, "datname = 'app' AND usename = 'app'") == 3
+    # Servers with no minimum, at rest on every worker since later, show when the time is over.
+    others = [p.connect("brief", user="other", autocommit=False) for _ in range(2 * int(p.options["workers"]))]
+    for o in others:
+        o.execute("SELECT 1")
+    for o in others:
+        o.commit()
+    wait_for("the others' servers to be closed", lambda: count(cluster, "usename = 'other'") == 0)
+    assert count(cluster, mine) == 3
 
 
 def test_a_session_is_reset_when_it_ends(run_pgusher, cluster):

@@ -1,5 +1,7 @@
 """Options that operators of PgBouncer rely on, each seen from the application or the server."""
 
+import contextlib
+import threading
 import time
 
 import psycopg
@@ -12,6 +14,19 @@ from harness.process import wait_for
 
 def backend(c):
     return c.execute("SELECT pg_backend_pid()").fetchone()[0]
+
+
+SHORT_LIVED = {"users": {"other": "client_idle_timeout=0.1"}}
+
+
+def await_upkeep(p):
+    """Every worker has looked after its clients once from here on: each throws out one of another user."""
+    with contextlib.ExitStack() as stack:
+        marks = [stack.enter_context(p.raw()) for _ in range(2 * int(p.options["workers"]))]
+        for c in marks:
+            c.startup(user="other")
+        for c in marks:
+            assert c.expect_closed()[-1].fields()["M"] == "client_idle_timeout"
 
 
 def test_the_host_is_added_to_application_name(run_pgusher, cluster):
@@ -37,13 +52,14 @@ def test_disable_pqexec_refuses_several_statements(run_pgusher, cluster):
 
 
 def test_a_session_moves_to_a_new_server_with_server_fast_close(run_pgusher, cluster):
-    p = run_pgusher({"app": cluster.primary.connstr}, pool_mode="session", server_fast_close=1)
+    p = run_pgusher({"app": cluster.primary.connstr}, pool_mode="session", server_fast_close=1,
+                    sections=SHORT_LIVED)
     c = p.connect(autocommit=False)
     c.execute("SET work_mem = '77MB'")
     c.commit()
     mine = backend(c)
     p.console("RECONNECT")
-    time.sleep(0.8)
+    await_upkeep(p)
     assert backend(c) == mine  # in a transaction
     c.commit()
     wait_for("the old server to go", lambda: mine not in [r[0] for r in cluster.primary.backends()])
@@ -52,11 +68,11 @@ def test_a_session_moves_to_a_new_server_with_server_fast_close(run_pgusher, clu
 
 
 def test_without_server_fast_close_a_session_keeps_its_server(run_pgusher, cluster):
-    p = run_pgusher({"app": cluster.primary.connstr}, pool_mode="session")
+    p = run_pgusher({"app": cluster.primary.connstr}, pool_mode="session", sections=SHORT_LIVED)
     c = p.connect()
     mine = backend(c)
     p.console("RECONNECT")
-    time.sleep(1.2)
+    await_upkeep(p)
     assert backend(c) == mine
 
 
@@ -96,14 +112,14 @@ def test_a_reload_changes_the_times_of_clients_that_are_there(run_pgusher, clust
 
 
 def test_transactions_in_a_session_have_their_own_time(run_pgusher, cluster):
-    p = run_pgusher({"app": cluster.primary.connstr}, pool_mode="session", transaction_timeout=2)
+    p = run_pgusher({"app": cluster.primary.connstr}, pool_mode="session", transaction_timeout=1.5)
     c = p.connect(autocommit=False)
     for _ in range(3):  # longer together, not each
-        c.execute("SELECT pg_sleep(1)")
+        c.execute("SELECT pg_sleep(0.6)")
         c.commit()
+    c.execute("SELECT 1")
+    wait_for("the transaction to be ended", lambda: "closing because: transaction timeout" in p.log())
     with pytest.raises(psycopg.OperationalError, match="transaction timeout"):
-        c.execute("SELECT 1")
-        time.sleep(3)
         c.execute("SELECT 1")
 
 
@@ -123,7 +139,8 @@ def test_a_login_that_stalls_is_ended(run_pgusher, cluster):
     with p.raw() as c:
         m = c.receive()
         assert m.kind == "E" and m.fields()["M"] == "client_login_timeout"
-    with FakeServer(login=lambda session: time.sleep(5)) as s:
+    over = threading.Event()
+    with FakeServer(login=lambda session: over.wait(20)) as s:
         p.databases["app"] = s.connstr
         p.write()
         p.console("RELOAD")
@@ -131,6 +148,7 @@ def test_a_login_that_stalls_is_ended(run_pgusher, cluster):
             c.send(wire.startup(user="app", database="app"))
             answer = c.until_ready()
             assert answer.error.fields()["M"] == "client_login_timeout (server down)"
+        over.set()
 
 
 def test_names_of_hosts_are_remembered(run_pgusher, cluster):

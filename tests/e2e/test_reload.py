@@ -11,7 +11,6 @@ import pytest
 
 from harness.process import give_away, wait_for
 
-WORKERS = "1"
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROW = re.compile(r"OPT_(BOOL|INT|TIME|SIZE|STR|ENUM)\(\s*(\w+),(.*?)\)\s*(?=OPT_|/\*|\Z)", re.S)

@@ -12,9 +12,6 @@ from harness.postgres import BIN
 from harness.process import as_user, give_away, wait_for
 
 
-pytestmark = pytest.mark.tsan
-
-
 @pytest.fixture
 def proxy(run_pgusher, cluster):
     return run_pgusher({"app": cluster.primary.connstr, "replication": f"host=127.0.0.1 port={cluster.primary.port}"},

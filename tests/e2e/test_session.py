@@ -5,8 +5,6 @@ import pytest
 
 from harness.process import wait_for
 
-pytestmark = pytest.mark.tsan
-
 
 @pytest.fixture
 def proxy(run_pgusher, cluster):

@@ -8,8 +8,6 @@ import pytest
 from harness import wire
 from harness.fake_client import FakeClient
 
-pytestmark = pytest.mark.tsan
-
 
 @pytest.mark.parametrize("pool_size", [1, 2])
 def test_ten_clients_keep_their_statements_over_few_servers(run_pgusher, cluster, pool_size):

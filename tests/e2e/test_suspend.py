@@ -9,8 +9,6 @@ import pytest
 from harness import wire
 from harness.process import wait_for
 
-pytestmark = pytest.mark.tsan
-
 
 @pytest.fixture
 def proxy(run_pgusher, cluster):

@@ -33,7 +33,6 @@ def test_psql_talks_to_the_console(proxy):
 
 
 @pytest.mark.parametrize("protocol", ["simple", "extended", "prepared"])
-@pytest.mark.tsan
 def test_pgbench_runs_clean(proxy, cluster, protocol):
     """A thread per client: pgbench prepares synchronously, and must not hold up a client that holds a server."""
     if not cluster.primary.execute("SELECT 1 FROM pg_class WHERE relname = 'pgbench_accounts'"):

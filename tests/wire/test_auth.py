@@ -8,7 +8,6 @@ import pytest
 from harness import wire
 
 
-
 def verifier(password, salt=b"saltsaltsaltsalt", rounds=4096):
     import hashlib
     import hmac

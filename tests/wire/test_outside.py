@@ -97,7 +97,6 @@ def test_a_directory_that_is_down(run, ldap):
     assert "Can't contact LDAP server" in p.log()
 
 
-@pytest.mark.tsan
 def test_a_slow_directory_holds_nobody_else(run, ldap, folder):
     (folder / "hba").write_text("host app boss all trust\n"
                                 f"host app all all ldap ldapserver=127.0.0.1 ldapport={ldap.port} ldapprefix=uid= "

@@ -11,9 +11,6 @@ from harness.fake_server import FakeServer
 from harness.process import wait_for
 
 
-pytestmark = pytest.mark.tsan
-
-
 @pytest.fixture
 def pair(run_pgusher, server, folder):
     """Two processes on one port, each with a unix socket that only its peer uses."""

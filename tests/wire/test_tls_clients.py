@@ -11,7 +11,6 @@ from harness import wire
 from harness.fake_server import FakeServer
 from harness.process import wait_for
 
-WORKERS = "1"
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
 

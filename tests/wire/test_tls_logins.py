@@ -12,8 +12,6 @@ import pytest
 from harness import wire
 from harness.process import give_away
 
-WORKERS = "1"
-
 
 @pytest.fixture
 def run(run_pgusher, polite_server, certs, folder):

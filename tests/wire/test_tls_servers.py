@@ -7,8 +7,6 @@ import pytest
 from harness import wire
 from harness.fake_server import FakeServer
 
-WORKERS = "1"
-
 
 @pytest.fixture
 def serve():
