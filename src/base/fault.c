@@ -13,6 +13,7 @@ enum err fault_set(struct fault *why, enum err code, const char *fmt, ...)
         why->code = code;
         why->sqlstate[0] = '\0';
         why->hint[0] = '\0';
+        why->routine = NULL;
         (void)vsnprintf(why->text, sizeof why->text, fmt, ap);
         va_end(ap);
     }
@@ -27,6 +28,7 @@ enum err fault_state(struct fault *why, enum err code, const char *sqlstate, con
         why->code = code;
         (void)snprintf(why->sqlstate, sizeof why->sqlstate, "%s", sqlstate);
         why->hint[0] = '\0';
+        why->routine = NULL;
         (void)vsnprintf(why->text, sizeof why->text, fmt, ap);
         va_end(ap);
     }

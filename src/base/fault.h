@@ -11,6 +11,7 @@ struct fault {
     char sqlstate[6]; /* empty: pgwire/sqlstate.c chooses from code */
     char text[256];
     char hint[160];
+    const char *routine; /* static; where drivers look for PostgreSQL's own name of it; else NULL */
 };
 
 /* Fills *why (may be NULL) and returns code, so that a failing path is one line. Text is cut to

@@ -239,7 +239,20 @@ void client_name_statement(struct client *c, const char *name, const struct prep
     }
     const struct prepared *old = st->prepared;
     st->prepared = prepared_ref(p);
+    st->turn = prepared_turn(p);
     prepared_unref(&old);
+}
+
+bool client_statement_is_old(const struct client *c, const char *name)
+{
+    const struct client_stmt *st = find(c, name);
+    return st != NULL && st->turn != prepared_turn(st->prepared);
+}
+
+void client_renew_statement(struct client *c, const char *name)
+{
+    struct client_stmt *st = find(c, name);
+    if (st != NULL) { st->turn = prepared_turn(st->prepared); }
 }
 
 void client_forget_names(struct client *c)

@@ -32,6 +32,7 @@ enum client_state { CLIENT_LOGIN, CLIENT_READY, CLIENT_CLOSED };
 struct client_stmt { /* a name the client gave to a prepared statement */
     struct hlink link;
     const struct prepared *prepared;
+    uint32_t turn; /* of the statement when it was prepared */
     char name[];
 };
 
@@ -176,6 +177,11 @@ bool client_is_strict(const struct client *c);
 const struct prepared *client_statement(const struct client *c, const char *name);
 /* p NULL: the name is free again. Takes no reference of the caller's. */
 void client_name_statement(struct client *c, const char *name, const struct prepared *p);
+/* The tables of the name's statement have changed since: its rows may not have the form that the
+ * client was told. */
+bool client_statement_is_old(const struct client *c, const char *name);
+/* It was prepared anew, now. */
+void client_renew_statement(struct client *c, const char *name);
 void client_forget_names(struct client *c); /* the unnamed one stays */
 void client_forget_statements(struct client *c);
 

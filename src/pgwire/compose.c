@@ -82,7 +82,7 @@ static void put_field(struct buf *out, uint8_t field, const char *text)
 
 static void compose_report(struct buf *out, uint8_t type, const char *severity,
                            const char *sqlstate, const char *message, const char *detail,
-                           const char *hint)
+                           const char *hint, const char *routine)
 {
     size_t mark = compose_begin(out, type);
     put_field(out, 'S', severity);
@@ -93,6 +93,7 @@ static void compose_report(struct buf *out, uint8_t type, const char *severity,
     buf_put_str(out, message);
     put_field(out, 'D', detail);
     put_field(out, 'H', hint);
+    put_field(out, 'R', routine);
     buf_put_u8(out, 0);
     compose_end(out, mark);
 }
@@ -100,19 +101,19 @@ static void compose_report(struct buf *out, uint8_t type, const char *severity,
 void compose_error(struct buf *out, const char *severity, const char *sqlstate, const char *message,
                    const char *hint)
 {
-    compose_report(out, 'E', severity, sqlstate, message, NULL, hint);
+    compose_report(out, 'E', severity, sqlstate, message, NULL, hint, NULL);
 }
 
 void compose_fault(struct buf *out, const char *severity, const struct fault *why)
 {
     const char *sqlstate = why->sqlstate[0] != '\0' ? why->sqlstate : sqlstate_of(why->code);
-    compose_error(out, severity, sqlstate, why->text, why->hint);
+    compose_report(out, 'E', severity, sqlstate, why->text, NULL, why->hint, why->routine);
 }
 
 void compose_notice(struct buf *out, const char *severity, const char *sqlstate,
                     const char *message, const char *detail, const char *hint)
 {
-    compose_report(out, 'N', severity, sqlstate, message, detail, hint);
+    compose_report(out, 'N', severity, sqlstate, message, detail, hint, NULL);
 }
 
 void compose_negotiate(struct buf *out, uint32_t version, const char *const *options,

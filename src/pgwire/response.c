@@ -98,6 +98,7 @@ enum err response_read_error(struct bytes body, struct error_msg *ret)
         case 'M': m.message = text; break;
         case 'D': m.detail = text; break;
         case 'H': m.hint = text; break;
+        case 'R': m.routine = text; break;
         default: break; /* fields may be added: "Error and Notice Message Fields" */
         }
     }

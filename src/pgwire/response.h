@@ -31,6 +31,6 @@ MUST_USE enum err response_read_ready(struct bytes body, uint8_t *status);
 MUST_USE enum err response_read_complete(struct bytes body, const char **tag);
 
 struct error_msg { /* ErrorResponse, NoticeResponse: NULL what is missing */
-    const char *severity, *sqlstate, *message, *detail, *hint;
+    const char *severity, *sqlstate, *message, *detail, *hint, *routine;
 };
 MUST_USE enum err response_read_error(struct bytes body, struct error_msg *ret);

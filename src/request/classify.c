@@ -266,7 +266,10 @@ static enum err add_batch(struct request *r, struct known *k, struct fault *why)
             }
             if (text.ptr == NULL) {
                 const struct prepared *p = pending_statement(r, bind.statement);
-                if (p != NULL) { text = p->text; }
+                if (p != NULL) {
+                    text = p->text;
+                    r->facts.replanned = r->facts.replanned || prepared_turn(p) != 0;
+                }
             }
             if (text.ptr == NULL) {
                 r->facts.unknown = true; /* the server will say that it does not exist */
@@ -288,7 +291,9 @@ static enum err add_batch(struct request *r, struct known *k, struct fault *why)
 static enum err add_plain(struct request *r, struct known *k, struct fault *why)
 {
     struct unit *u = &r->unit;
-    u->text = unit_text(r);
+    const struct prepared *p = u->has_parse ? NULL : pending_statement(r, u->bind.statement);
+    if (p != NULL) { r->facts.replanned = prepared_turn(p) != 0; }
+    u->text = u->has_parse ? u->parse.text : p != NULL ? p->text : (struct bytes){0};
     if (u->text.ptr == NULL) {
         r->facts.unknown = true; /* the server will say that it does not exist */
         if (client_is_strict(r->client)) { check_name(r, u->bind.statement); }
@@ -363,6 +368,7 @@ enum move step_classify(struct request *r)
         client_fail(r->client, &why);
         return MOVE_GONE;
     }
+    if (e == E_OK && f->replanned) { e = again_check_plans(r, &why); }
     if (e != E_OK) { return request_fail(r, &why); }
     if (f->unknown) { f->writes_all = true; }
     if (f->unknown || r->unit.cut || f->count == 0) { f->replica = f->fusible = false; }

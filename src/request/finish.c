@@ -85,6 +85,7 @@ void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_ba
     struct client *c = r->client;
     c->status = status;
     c->active_us = loop_now(c->front->loop);
+    r->tries = 0;
     /* A function may have changed what the caller must not: all of it is set again before the next.
      */
     if (c->account->identity != NULL && r->server != NULL &&

@@ -3,6 +3,8 @@
  * one write; what is owed to nobody is cut out; what is owed by nobody is put in. Long rows are
  * passed on as they come: no message is waited for unless its content matters here.
  */
+#include <assert.h>
+
 #include "base/clock.h"
 #include "base/mem.h"
 #include "pgwire/compose.h"
@@ -65,6 +67,7 @@ static void put_fakes(struct relay *y)
         struct expect e = expects_pop(&y->s->expects);
         pass(y);
         compose_bare(&y->r->client->stream.out, e.fake);
+        y->r->fakes_told++;
         settle_names(y, &e);
     }
 }
@@ -112,9 +115,7 @@ static void fail_prelude(struct relay *y, struct bytes body)
 static bool may_ask_again(const struct relay *y, const struct error_msg *m)
 {
     const struct request *r = y->r;
-    if (buf_len(&r->again) == 0 || r->answered || y->at > y->from || m->sqlstate == NULL) {
-        return false;
-    }
+    if (!again_may_go_elsewhere(r) || y->at > y->from || m->sqlstate == NULL) { return false; }
     return (r->on_replica &&
             (strcmp(m->sqlstate, "25006") == 0 || strcmp(m->sqlstate, "40001") == 0)) ||
            strcmp(m->sqlstate, "57P01") == 0 || strcmp(m->sqlstate, "57P02") == 0 ||
@@ -140,6 +141,42 @@ static void put_renamed(struct relay *y, struct bytes body, const struct expect 
     y->r->answered = true;
 }
 
+/* "cached plan must not change result type": by its words it could be any feature not supported. */
+static bool is_void_plan(const struct expect *x, const struct error_msg *m)
+{
+    return x->id != 0 && m->sqlstate != NULL && m->message != NULL &&
+           strcmp(m->sqlstate, "0A000") == 0 && m->routine != NULL &&
+           strcmp(m->routine, "RevalidateCachedQuery") == 0;
+}
+
+/* The unit's answer so far is this error, or the types of parameters before it. */
+static bool is_all_of_it(const struct relay *y)
+{
+    struct frame f;
+    struct bytes before = bytes_of(y->in.ptr + y->from, y->at - y->from);
+    return before.len == 0 ||
+           (frame_peek(before, &f) == E_OK && f.type == 't' && f.size == before.len);
+}
+
+/* All that is owed after it is the answer to the unit's Sync. */
+static bool replan(struct relay *y)
+{
+    struct request *r = y->r;
+    struct server *s = y->s;
+    if (!is_all_of_it(y) || !again_may_replan(r)) { return false; }
+    for (uint32_t i = 0; i + 1 < s->expects.count; i++) {
+        if (expects_at(&s->expects, i)->kind == EXPECT_SYNC) { return false; }
+    }
+    if (!again_replanned(r)) { return false; }
+    y->from = y->at;
+    skip_to_sync(y);
+    assert(s->expects.count == 1);
+    expects_head(&s->expects)->owner = OWNER_NOBODY;
+    r->replans = r->settings_sent = true;
+    request_wait(r, 0);
+    return true;
+}
+
 /* true: pass it on. */
 static bool take_error(struct relay *y, struct bytes body)
 {
@@ -160,6 +197,10 @@ static bool take_error(struct relay *y, struct bytes body)
     }
     if (m.sqlstate != NULL && strcmp(m.sqlstate, "25006") == 0 && !r->on_replica) {
         route_node_demoted(y->s->target->node); /* it was the primary */
+    }
+    if (is_void_plan(x, &m)) {
+        server_plan_failed(y->s, x->id);
+        if (replan(y)) { return false; }
     }
     bool ours = x->owner == OWNER_NOBODY && x->prepared == NULL &&
                 (x->kind == EXPECT_PARSE || x->kind == EXPECT_BIND || x->kind == EXPECT_EXECUTE);
@@ -237,9 +278,10 @@ static bool take_ready(struct relay *y, struct bytes body, enum expect_owner own
     complete_head(y); /* made-up answers behind it follow the ReadyForQuery itself: run() */
     if (!mine) {
         bool told = r->retelling && !failed;
-        r->settings_sent = r->retelling = false;
+        const bool replans = r->replans;
+        r->settings_sent = r->retelling = r->replans = false;
         r->resume = true;
-        if (failed) {
+        if (failed && !replans) {
             y->lost = y->refused = true;
             (void)fault_set(y->why, E_SERVER, "session settings were refused");
         }
@@ -430,37 +472,13 @@ static void run(struct relay *y)
     }
 }
 
-/* The unit goes back to the front of the client's input, as if it had never been sent. */
-static void ask_again(struct request *r)
-{
-    struct client *c = r->client;
-    struct buf in = {0};
-    buf_put_bytes(&in, buf_view(&r->again));
-    buf_put_bytes(&in, buf_view(&c->stream.in));
-    buf_done(&c->stream.in);
-    c->stream.in = in;
-    buf_clear(&r->again);
-    store_finish(r, false);
-    r->filling = r->broken = false;
-    r->primary_only = r->on_replica;
-    r->on_replica = false;
-    r->batch_open = false;
-    r->writes_all = false;
-    r->writes_count = 0;
-    r->pins = 0;
-    r->step = STEP_READ;
-    request_unwait(r);
-}
-
 static void lose(struct relay *y)
 {
     struct request *r = y->r;
-    enum { TRIES = 3 };
-    if (buf_len(&r->again) > 0 && !r->answered && !y->refused && r->client->status == 'I' &&
-        r->client->pins == 0 && r->tries++ < TRIES) {
+    if (!y->refused && again_elsewhere(r)) {
         bool demoted = strncmp(y->why->text, "server closed", 13) == 0;
         pool_discard(&r->server, demoted ? y->why->text : "server conn crashed?");
-        ask_again(r);
+        again_leave(r);
         request_resume(r->client);
         return;
     }

@@ -76,6 +76,7 @@ struct facts {
     bool sets;                      /* one is SET or RESET */
     bool discards;                  /* one drops all prepared statements */
     bool nocache;                   /* a hint says so */
+    bool replanned;                 /* a statement was prepared before its tables changed */
     bool nameless;  /* names a statement that was never parsed, and that ends the client */
     bool ends;      /* one of them ends a transaction or a part of it */
     bool sequences; /* one may take values of sequences */
@@ -107,7 +108,9 @@ struct request {
     unsigned nodes_tried; /* that gave no server */
     bool batch_open;      /* extended messages were sent that no Sync closed */
     bool may_copy;        /* CopyData after what was sent last may be meant for it */
-    bool answered;        /* the client got a byte for what was sent last */
+    bool answered;        /* the client got a byte of the server's for what was sent last */
+    bool replans;         /* its unit is asked again when the server's Sync is answered */
+    unsigned fakes_told;  /* answers of ours for what was sent last */
     bool resume;          /* run the client's input when the server's is done with */
     uint32_t resets;      /* enum reset: what a statement under way undoes */
     bool retell;          /* ... to values that the client was not given at its start */
@@ -134,8 +137,9 @@ struct request {
     struct request *next; /* spare: the next one */
     /* From here on a spare one keeps its memory, cleared, and what is filled in before it is read:
        the ticket's `why`, the unit, the facts. */
-    struct buf again; /* a read that may be asked elsewhere if nothing was answered */
-    struct buf key;   /* of the cache */
+    struct buf again;     /* again.c: what was sent last, if it may be asked again */
+    bool again_elsewhere; /* ... and of another server */
+    struct buf key;       /* of the cache */
     struct ticket ticket;
     struct unit unit;
     struct facts facts;
@@ -203,6 +207,21 @@ void relay_fakes(struct request *r);
 /* Answers BEGIN, COMMIT, ROLLBACK, DEALLOCATE where no server is needed; false: go on. */
 bool virtual_answer(struct request *r);
 void virtual_complete(struct request *r, const char *tag, uint8_t status);
+
+/* ---- again.c: what had no effect is run once more */
+/* The unit has been sent. whole: no batch was open before it. */
+void again_keep(struct request *r, bool whole);
+/* It reads, and nothing of its answer was passed on. */
+bool again_may_go_elsewhere(const struct request *r);
+/* If so, and in no transaction: it is the client's next unit again. Its server is to go:
+ * again_leave(). */
+bool again_elsewhere(struct request *r);
+void again_leave(struct request *r);
+/* The tables have changed under its plan: is it to be planned anew, unseen by the client? */
+bool again_may_replan(const struct request *r);
+bool again_replanned(struct request *r); /* false: it was tried too often */
+/* E_REFUSED: the unit relies on the form of rows that its statement does not have any more. */
+MUST_USE enum err again_check_plans(const struct request *r, struct fault *why);
 
 /* ---- hint.c */
 enum { HINT_PRIMARY = 1, HINT_NOCACHE = 2 };

@@ -209,9 +209,9 @@ static void need_unnamed(struct server *s, const struct prepared *p)
 
 /*
  * The name to use on the server for the client's name. A name it never gave stays as it is, so that
- * the server's error tells it; but never one of ours.
+ * the server's error tells it; but never one of ours. Returns the id of what has a name of ours.
  */
-static void server_name(struct request *r, const char *name, char ours[PREPARED_NAME + 64])
+static uint64_t server_name(struct request *r, const char *name, char ours[PREPARED_NAME + 64])
 {
     struct server *s = r->server;
     const struct prepared *p = pending_statement(r, name);
@@ -224,7 +224,9 @@ static void server_name(struct request *r, const char *name, char ours[PREPARED_
     } else {
         server_need(s, p);
         prepared_name(p, ours);
+        return p->id;
     }
+    return 0;
 }
 
 static void send_bind(struct request *r, struct bytes body)
@@ -232,9 +234,9 @@ static void send_bind(struct request *r, struct bytes body)
     struct bind_msg m;
     char name[PREPARED_NAME + 64];
     if (extended_read_bind(body, &m) != E_OK) { return; }
-    server_name(r, m.statement, name);
+    uint64_t id = server_name(r, m.statement, name);
     extended_put_bind(&r->server->stream.out, m.portal, name, m.rest);
-    expects_push(&r->server->expects, EXPECT_BIND, OWNER_CLIENT, NULL);
+    expects_push_use(&r->server->expects, EXPECT_BIND, id);
     stats_add(&client_stats(r->client)->binds, 1);
 }
 
@@ -248,9 +250,9 @@ static void send_target(struct request *r, uint8_t type, struct bytes message, s
         forward(s, message);
         expects_push(&s->expects, type == 'D' ? EXPECT_DESCRIBE : EXPECT_CLOSE, OWNER_CLIENT, NULL);
     } else if (type == 'D') {
-        server_name(r, m.name, name);
+        uint64_t id = server_name(r, m.name, name);
         extended_put_target(&s->stream.out, 'D', 'S', name);
-        expects_push(&s->expects, EXPECT_DESCRIBE, OWNER_CLIENT, NULL);
+        expects_push_use(&s->expects, EXPECT_DESCRIBE, id);
     } else if (m.name[0] == '\0' || s->target->max_prepared == 0) {
         forward(s, message);
         expects_push_named(&s->expects, EXPECT_CLOSE, NULL, m.name);
@@ -324,7 +326,7 @@ static void send_stream(struct request *r)
     size_t here = u->raw.len < u->size ? u->raw.len : u->size, from = 0;
     if (u->type == 'B') {
         char name[PREPARED_NAME + 64];
-        server_name(r, u->statement, name);
+        uint64_t id = server_name(r, u->statement, name);
         size_t mark = compose_begin(&s->stream.out, 'B');
         buf_put_str(&s->stream.out, u->portal);
         buf_put_str(&s->stream.out, name);
@@ -332,7 +334,7 @@ static void send_stream(struct request *r)
         put_u32(s->stream.out.data + s->stream.out.start + mark + 1,
                 (uint32_t)(head + u->size - u->skip));
         from = u->skip;
-        expects_push(&s->expects, EXPECT_BIND, OWNER_CLIENT, NULL);
+        expects_push_use(&s->expects, EXPECT_BIND, id);
         r->batch_open = true;
     } else {
         expects_push(&s->expects, u->type == 'Q' ? EXPECT_QUERY : EXPECT_FUNCTION, OWNER_CLIENT,
@@ -446,19 +448,10 @@ static void send_begin(struct request *r)
     c->begin_reads = false;
 }
 
-static void keep_for_another_try(struct request *r)
-{
-    buf_clear(&r->again);
-    if (r->facts.replica && r->client->status == 'I' && r->sole && !r->batch_open &&
-        (r->unit.sync || r->unit.kind == UNIT_QUERY)) {
-        buf_put_bytes(&r->again, r->unit.raw);
-    }
-}
-
 enum move step_send(struct request *r)
 {
     struct server *s = r->server;
-    keep_for_another_try(r);
+    again_keep(r, !r->batch_open);
     r->answered = false;
     if (s->expects.count == 0) {
         s->requested_us = loop_now(s->stream.loop);

@@ -37,6 +37,12 @@ void expects_push(struct expects *x, enum expect_kind kind, enum expect_owner ow
     e->prepared = prepared == NULL ? NULL : prepared_ref(prepared);
 }
 
+void expects_push_use(struct expects *x, enum expect_kind kind, uint64_t id)
+{
+    expects_push(x, kind, OWNER_CLIENT, NULL);
+    at(x, x->count - 1)->id = id;
+}
+
 void expects_push_named(struct expects *x, enum expect_kind kind, const struct prepared *prepared,
                         const char *name)
 {

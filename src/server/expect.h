@@ -36,6 +36,7 @@ struct expect {
     bool taken;    /* PARSE that the server refuses, because it has the name; ours: the client is to
                       read its own */
     const struct prepared *prepared; /* PARSE, CLOSE of a server-side name: one reference */
+    uint64_t id;                     /* BIND, DESCRIBE of a server-side name: whose; 0: of none */
     char *name; /* the client's name that becomes known (Parse) or free (Close) with it */
 };
 
@@ -46,6 +47,8 @@ struct expects {
 
 void expects_push(struct expects *x, enum expect_kind kind, enum expect_owner owner,
                   const struct prepared *prepared);
+/* The client's Bind or Describe of a statement the server has under its own name. */
+void expects_push_use(struct expects *x, enum expect_kind kind, uint64_t id);
 /* The client's Parse or Close: name is copied. */
 void expects_push_named(struct expects *x, enum expect_kind kind, const struct prepared *prepared,
                         const char *name);

@@ -12,7 +12,7 @@
 struct entry {
     struct prepared prepared;
     struct hlink link;
-    _Atomic uint32_t refs;
+    _Atomic uint32_t refs, turn;
     uint8_t key[]; /* count of types, types, text */
 };
 
@@ -47,7 +47,8 @@ const struct prepared *prepared_intern(struct bytes text, const uint8_t *types,
         e->prepared = (struct prepared){.id = ++last_id,
                                         .text = bytes_of(e->key + 2 + types_size, text.len),
                                         .types = e->key + 2,
-                                        .types_count = types_count};
+                                        .types_count = types_count,
+                                        .turn = &e->turn};
         atomic_store(&e->refs, 1);
         hmap_insert_hashed(&table, &e->link, hash, key);
     }
@@ -87,6 +88,12 @@ void prepared_unref(const struct prepared **p)
     if (last && table.count == 0) { hmap_done(&table); }
     lock_drop(&table_lock);
     if (last) { mem_free(&e); }
+}
+
+void prepared_outdated(const struct prepared *p, uint32_t turn)
+{
+    /* Each of many servers may have one of the same turn: it is over once. */
+    (void)atomic_compare_exchange_strong(p->turn, &turn, turn + 1);
 }
 
 void prepared_name(const struct prepared *p, char name[PREPARED_NAME])

@@ -160,7 +160,11 @@ void server_assume(struct server *s, const struct varset *now);
  * appends a Parse (answer swallowed) and a Close of the oldest if there are too many.
  */
 void server_need(struct server *s, const struct prepared *p);
+/* ... and its plan is not known to be void. */
 bool server_has(const struct server *s, const struct prepared *p);
+/* "cached plan must not change result type" of the statement with this id: no server's plan of it
+ * that is as old will be used again. */
+void server_plan_failed(struct server *s, uint64_t id);
 /* The client's own Parse under its name goes out under the server-side one: the answer is the
  * client's. */
 void server_parse(struct server *s, const struct prepared *p, const char *name);

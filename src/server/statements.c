@@ -12,6 +12,7 @@ struct server_stmt {
     struct hlink link;
     struct dlist lru;
     const struct prepared *prepared;
+    uint32_t turn; /* of its plan */
 };
 
 static struct bytes key_of(const struct prepared *p)
@@ -34,17 +35,31 @@ static void drop(struct server *s, struct server_stmt *st)
     s->statements_count--;
 }
 
-bool server_has(const struct server *s, const struct prepared *p)
-{
-    return find(s, p) != NULL;
-}
-
 static void send_close(struct server *s, const struct prepared *p)
 {
     char name[PREPARED_NAME];
     prepared_name(p, name);
     extended_put_target(&s->stream.out, 'C', 'S', name);
     expects_push(&s->expects, EXPECT_CLOSE, OWNER_NOBODY, p);
+}
+
+static bool is_void(const struct server_stmt *st)
+{
+    return st->turn != prepared_turn(st->prepared);
+}
+
+bool server_has(const struct server *s, const struct prepared *p)
+{
+    const struct server_stmt *st = find(s, p);
+    return st != NULL && !is_void(st);
+}
+
+void server_plan_failed(struct server *s, uint64_t id)
+{
+    struct hlink *link = hmap_find(&s->statements, bytes_of(&id, sizeof id));
+    if (link == NULL) { return; }
+    const struct server_stmt *st = container_of(link, struct server_stmt, link);
+    prepared_outdated(st->prepared, st->turn);
 }
 
 static void add(struct server *s, const struct prepared *p)
@@ -56,6 +71,7 @@ static void add(struct server *s, const struct prepared *p)
     }
     struct server_stmt *st = mem_new(struct server_stmt);
     st->prepared = prepared_ref(p);
+    st->turn = prepared_turn(p);
     hmap_insert(&s->statements, &st->link, key_of(st->prepared));
     dlist_push_front(&s->lru, &st->lru);
     s->statements_count++;
@@ -64,6 +80,11 @@ static void add(struct server *s, const struct prepared *p)
 static void send_parse(struct server *s, const struct prepared *p)
 {
     char name[PREPARED_NAME];
+    struct server_stmt *old = find(s, p);
+    if (old != NULL) {
+        send_close(s, p);
+        drop(s, old);
+    }
     add(s, p);
     prepared_name(p, name);
     extended_put_parse(&s->stream.out, name, p->text, p->types, p->types_count);
@@ -72,7 +93,7 @@ static void send_parse(struct server *s, const struct prepared *p)
 void server_need(struct server *s, const struct prepared *p)
 {
     struct server_stmt *st = find(s, p);
-    if (st == NULL) {
+    if (st == NULL || is_void(st)) {
         send_parse(s, p);
         expects_push(&s->expects, EXPECT_PARSE, OWNER_NOBODY, p);
         return;

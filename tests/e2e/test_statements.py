@@ -101,15 +101,89 @@ def test_portals_fetched_in_parts(run_pgusher, cluster):
         assert c.simple("COMMIT").status == "I"
 
 
-def test_a_changed_table_gives_the_error_postgres_gives(run_pgusher, cluster, name):
+CHANGED = "cached plan must not change result type"
+
+
+def bound(statement, params=(), described=True, formats=()):
+    return (wire.bind(statement, params=params, formats=formats) + (wire.describe() if described else b"")
+            + wire.execute() + wire.SYNC)
+
+
+def ask(c, *messages):
+    c.send(*messages)
+    return c.until_ready()
+
+
+@pytest.mark.parametrize("pool_size", [1, 3])
+def test_a_changed_table_is_not_noticed_by_who_asks_for_the_form_of_rows(run_pgusher, cluster, name, pool_size):
+    """In a transaction PostgreSQL's error stands, and is the last of its kind."""
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=pool_size)
+    cluster.primary.execute(f"CREATE TABLE {name} (a int); INSERT INTO {name} VALUES (1); GRANT ALL ON {name} TO app")
+    clients = [p.connect(prepare_threshold=0) for _ in range(3)]
+    insert = f"INSERT INTO {name}(a) VALUES (%s) RETURNING *"
+    for c in clients:
+        c.execute(f"SELECT * FROM {name} WHERE a = %s", (1,))
+        c.execute(insert, (5,))
+    cluster.primary.execute(f"ALTER TABLE {name} ADD b text DEFAULT 'new'")
+    for c in clients:
+        for _ in range(2):
+            assert c.execute(f"SELECT * FROM {name} WHERE a = %s", (1,)).fetchone() == (1, "new")
+            assert c.execute(insert, (5,)).fetchone() == (5, "new")
+    assert cluster.primary.execute(f"SELECT count(*) FROM {name} WHERE a = 5") == [(9,)]
+    cluster.primary.execute(f"ALTER TABLE {name} ADD c int")
+    with pytest.raises(psycopg.errors.FeatureNotSupported), clients[0].transaction():
+        clients[0].execute(f"SELECT * FROM {name} WHERE a = %s", (1,))
+    with clients[0].transaction():
+        assert clients[0].execute(f"SELECT * FROM {name} WHERE a = %s", (1,)).fetchone() == (1, "new", None)
+
+
+def test_who_remembers_the_form_of_rows_is_told_of_a_changed_table(run_pgusher, cluster, name):
+    """As PostgreSQL tells it, until the client prepares again; but nobody else, and no second server."""
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=2)
+    cluster.primary.execute(f"CREATE TABLE {name} (a int); INSERT INTO {name} VALUES (1); GRANT ALL ON {name} TO app")
+    a, b, fresh = p.raw(), p.raw(), p.raw()
+    text = f"SELECT * FROM {name} WHERE a = $1"
+    for c in (a, b, fresh):
+        c.startup()
+    for c in (a, b):
+        c.simple("BEGIN; SELECT 1")
+    for c in (a, b):
+        c.simple("COMMIT")
+        ask(c, wire.parse(text, "s"), wire.describe("S", "s"), wire.SYNC)
+        assert ask(c, bound("s", "1", described=False)).kinds == "2DCZ"
+    cluster.primary.execute(f"ALTER TABLE {name} ADD b text DEFAULT 'new'")
+    for c in (a, b, a, b):
+        told = ask(c, bound("s", "1", described=False))
+        assert told.kinds == "EZ" and told.status == "I"
+        fields = told.error.fields()
+        assert (fields["C"], fields["M"], fields["R"]) == ("0A000", CHANGED, "RevalidateCachedQuery")
+    assert ask(a, bound("s", (b"\0\0\0\1",), formats=(1,))).kinds == "EZ"  # it may be of another type now
+    assert ask(a, bound("s", "1")).rows == [[b"1", b"new"]]
+    a.send(wire.close("S", "s"), wire.SYNC)
+    a.until_ready()
+    for c, s in ((a, "s"), (fresh, "s"), (b, "other")):
+        assert ask(c, wire.parse(text, s), wire.describe("S", s), wire.SYNC).kinds == "1tTZ"
+        assert ask(c, bound(s, "1", described=False)).rows == [[b"1", b"new"]]
+    a.simple("BEGIN")
+    assert ask(b, bound("s", "1", described=False)).sqlstate == "0A000"
+    assert ask(a, bound("s", "1", described=False)).rows == [[b"1", b"new"]]
+
+
+@pytest.mark.parametrize("last", [wire.describe("S", "s") + wire.SYNC, bound("s", "1"), bound("s", "1", described=False)],
+                         ids=["described", "executed with a description", "executed"])
+def test_a_statement_prepared_after_its_table_changed_is_as_new(run_pgusher, cluster, name, last):
     p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1)
-    cluster.primary.execute(f"CREATE TABLE {name} (a int); GRANT ALL ON {name} TO app")
-    c = p.connect(prepare_threshold=0)
-    c.execute(f"SELECT * FROM {name}")
-    cluster.primary.execute(f"ALTER TABLE {name} ADD b int")
-    with pytest.raises(psycopg.errors.FeatureNotSupported) as e:
-        c.execute(f"SELECT * FROM {name}")
-    assert "cached plan must not change result type" in str(e.value)
+    cluster.primary.execute(f"CREATE TABLE {name} (a int); INSERT INTO {name} VALUES (1); GRANT ALL ON {name} TO app")
+    old, new = p.raw(), p.raw()
+    for c in (old, new):
+        c.startup()
+    text = f"SELECT * FROM {name} WHERE a = $1"
+    old.prepare("s", text)
+    assert old.run("s", "1").kinds == "2DCZ"
+    cluster.primary.execute(f"ALTER TABLE {name} ADD b text DEFAULT 'new'")
+    answer = ask(new, wire.parse(text, "s"), last)
+    assert answer.kinds in ("1tTZ", "12TDCZ", "12DCZ"), answer
+    assert ask(new, bound("s", "1")).rows == [[b"1", b"new"]]
 
 
 def test_a_statement_used_by_another_user_is_their_own(run_pgusher, cluster):
