@@ -1,4 +1,4 @@
-/* The settings whose value is a list of identifiers. */
+/* Settings that are special to pgusher, by name. */
 #include "query/guc.h"
 
 #include <stddef.h>
@@ -14,6 +14,29 @@ bool guc_quotes_its_items(const char *name)
         "session_preload_libraries",
         "shared_preload_libraries",
         "unix_socket_directories",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(name, names[i]) == 0) { return true; }
+    }
+    return false;
+}
+
+/* How literals are read, what names mean, and which rules rewrite. */
+bool guc_changes_analysis(const char *name)
+{
+    static const char *const names[] = {
+        "array_nulls",
+        "client_encoding",
+        "datestyle",
+        "intervalstyle",
+        "lc_monetary",
+        "search_path",
+        "session_replication_role",
+        "standard_conforming_strings",
+        "timezone",
+        "timezone_abbreviations",
+        "transform_null_equals",
+        "xmloption",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(name, names[i]) == 0) { return true; }

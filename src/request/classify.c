@@ -149,6 +149,16 @@ static enum err guard(const struct request *r, const struct statement *s, struct
     return e;
 }
 
+static bool sets_locally(const struct statement *s)
+{
+    for (uint32_t i = 0; i < s->settings_count; i++) {
+        const struct stmt_setting *set = &s->settings[i];
+        if (set->reads || !set->local) { continue; }
+        if (set->name == NULL || guc_changes_analysis(set->name)) { return true; }
+    }
+    return false;
+}
+
 static enum err add_text(struct request *r, struct known *k, struct bytes text,
                          const struct bind_msg *bind, struct fault *why)
 {
@@ -173,6 +183,7 @@ static enum err add_text(struct request *r, struct known *k, struct bytes text,
     f->replica = f->replica && j->replica;
     f->fusible = f->fusible && (s->flags & STMT_FUSIBLE) != 0;
     f->sets = f->sets || s->kind == STMT_SET || s->kind == STMT_RESET;
+    f->local = f->local || sets_locally(s);
     f->discards = f->discards || (s->flags & STMT_FORGETS) != 0;
     const bool otherwise = is_read_otherwise(r->client, s);
     f->unknown = f->unknown || s->kind == STMT_UNKNOWN || otherwise;

@@ -88,7 +88,7 @@ static void skip_to_sync(struct relay *y)
     while ((x = expects_head(&y->s->expects)) != NULL && x->kind != EXPECT_SYNC) {
         struct expect e = expects_pop(&y->s->expects);
         if (e.kind == EXPECT_PARSE && e.prepared != NULL && !e.taken) {
-            if (!e.unnamed) { server_parsed(y->s, e.prepared, false); }
+            if (!e.unnamed) { server_unparsed(y->s, e.prepared, e.id); }
             if (e.unnamed) { prepared_unref(&y->s->unnamed); }
         }
         if (e.kind == EXPECT_CLOSE && e.owner == OWNER_NOBODY) { y->s->close_needed = true; }
@@ -126,7 +126,7 @@ static bool may_ask_again(const struct relay *y, const struct error_msg *m)
 static void put_renamed(struct relay *y, struct bytes body, const struct expect *x)
 {
     char ours[PREPARED_NAME];
-    prepared_name(x->prepared, ours);
+    prepared_name(x->prepared, x->id, ours);
     const uint8_t *at = memmem(body.ptr, body.len, ours, strlen(ours));
     size_t before = at == NULL ? body.len : (size_t)(at - body.ptr);
     pass(y);

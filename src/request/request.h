@@ -74,6 +74,7 @@ struct facts {
     bool unknown;                   /* something could not be looked into */
     bool fusible;                   /* all may follow unsynced messages */
     bool sets;                      /* one is SET or RESET */
+    bool local;                     /* one changes, for its transaction, how texts are read */
     bool discards;                  /* one drops all prepared statements */
     bool nocache;                   /* a hint says so */
     bool replanned;                 /* a statement was prepared before its tables changed */

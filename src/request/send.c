@@ -147,9 +147,10 @@ static void send_refused_parse(struct request *r, const struct prepared *p, cons
     struct server *s = r->server;
     char ours[PREPARED_NAME];
     server_need(s, p); /* an error in the text itself comes first */
-    prepared_name(p, ours);
+    server_statement_name(s, p, ours);
     extended_put_parse(&s->stream.out, ours, p->text, p->types, p->types_count);
     expects_push_taken(&s->expects, p, name);
+    expects_at(&s->expects, s->expects.count - 1)->id = server_context(s);
 }
 
 static const struct prepared *intern(const struct server *s, const struct parse_msg *m)
@@ -163,7 +164,10 @@ static void expect_own_parse(struct request *r, const struct prepared *p, const 
 {
     struct server *s = r->server;
     prepared_unref(&s->unnamed);
-    if (name[0] == '\0') { s->unnamed = prepared_ref(p); }
+    if (name[0] == '\0') {
+        s->unnamed = prepared_ref(p);
+        s->unnamed_context = server_context(s);
+    }
     expects_push_named(&s->expects, EXPECT_PARSE, p, name);
     stats_add(&client_stats(r->client)->server_parses, 1);
 }
@@ -194,7 +198,7 @@ static void send_parse(struct request *r, struct bytes message, struct bytes bod
 /* The unnamed statement is this one, or surely none. */
 static void need_unnamed(struct server *s, const struct prepared *p)
 {
-    if (s->unnamed == p && p != NULL) { return; }
+    if (s->unnamed == p && p != NULL && s->unnamed_context == server_context(s)) { return; }
     if (p == NULL) {
         extended_put_target(&s->stream.out, 'C', 'S', "");
         expects_push(&s->expects, EXPECT_CLOSE, OWNER_NOBODY, NULL);
@@ -205,6 +209,7 @@ static void need_unnamed(struct server *s, const struct prepared *p)
     }
     prepared_unref(&s->unnamed);
     s->unnamed = p == NULL ? NULL : prepared_ref(p);
+    s->unnamed_context = server_context(s);
 }
 
 /*
@@ -223,7 +228,7 @@ static uint64_t server_name(struct request *r, const char *name, char ours[PREPA
         (void)snprintf(ours, PREPARED_NAME + 64, "%s%.80s", forged ? "?" : "", name);
     } else {
         server_need(s, p);
-        prepared_name(p, ours);
+        server_statement_name(s, p, ours);
         return p->id;
     }
     return 0;
@@ -388,6 +393,7 @@ static void expect_effects(struct request *r)
     const struct facts *f = &r->facts;
     const struct statement *s = f->only;
     r->pins |= f->pins;
+    if (f->local) { server_reads_oddly(r->server); }
     if (f->writes_all) { r->writes_all = true; }
     for (unsigned i = 0; i < f->writes_count; i++) {
         if (r->writes_count == JUDGE_DEPS) {

@@ -79,7 +79,7 @@ static void skip_to_sync(struct server *s)
     while ((x = expects_head(&s->expects)) != NULL && x->kind != EXPECT_SYNC) {
         struct expect gone = expects_pop(&s->expects);
         if (gone.kind == EXPECT_PARSE && gone.prepared != NULL && !gone.taken) {
-            if (!gone.unnamed) { server_parsed(s, gone.prepared, false); }
+            if (!gone.unnamed) { server_unparsed(s, gone.prepared, gone.id); }
             if (gone.unnamed) { prepared_unref(&s->unnamed); }
         }
         if (gone.kind == EXPECT_CLOSE) { s->close_needed = true; }

@@ -36,8 +36,8 @@ struct expect {
     bool taken;    /* PARSE that the server refuses, because it has the name; ours: the client is to
                       read its own */
     const struct prepared *prepared; /* PARSE, CLOSE of a server-side name: one reference */
-    uint64_t id;                     /* BIND, DESCRIBE of a server-side name: whose; 0: of none */
-    char *name; /* the client's name that becomes known (Parse) or free (Close) with it */
+    uint64_t id; /* BIND, DESCRIBE: of the server-side statement, or 0; PARSE: its context */
+    char *name;  /* the client's name that becomes known (Parse) or free (Close) with it */
 };
 
 struct expects {

@@ -96,7 +96,12 @@ void prepared_outdated(const struct prepared *p, uint32_t turn)
     (void)atomic_compare_exchange_strong(p->turn, &turn, turn + 1);
 }
 
-void prepared_name(const struct prepared *p, char name[PREPARED_NAME])
+void prepared_name(const struct prepared *p, uint64_t context, char name[PREPARED_NAME])
 {
-    (void)snprintf(name, PREPARED_NAME, PREPARED_PREFIX "%llx", (unsigned long long)p->id);
+    unsigned long long id = p->id, in = context;
+    if (in == 0) {
+        (void)snprintf(name, PREPARED_NAME, PREPARED_PREFIX "%llx", id);
+    } else {
+        (void)snprintf(name, PREPARED_NAME, PREPARED_PREFIX "%llx_%llx", id, in);
+    }
 }

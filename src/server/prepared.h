@@ -12,14 +12,14 @@
 #include "base/bytes.h"
 
 struct prepared {
-    uint64_t id;          /* its server-side name is "pgusher_<id in hex>" */
+    uint64_t id;          /* its server-side name is "pgusher_<id in hex>", or ... */
     struct bytes text;    /* without a zero */
     const uint8_t *types; /* 4 bytes each, network order */
     uint16_t types_count;
     _Atomic uint32_t *turn; /* how often a change of tables was seen to make its plans void */
 };
 
-enum { PREPARED_NAME = 32 };
+enum { PREPARED_NAME = 48 };
 
 /* Owner: the caller holds one reference. Copies text and types. */
 const struct prepared *prepared_intern(struct bytes text, const uint8_t *types,
@@ -33,5 +33,6 @@ static inline uint32_t prepared_turn(const struct prepared *p)
 }
 /* A server said so of a plan made in that turn. */
 void prepared_outdated(const struct prepared *p, uint32_t turn);
-void prepared_name(const struct prepared *p, char name[PREPARED_NAME]);
+/* context: that of the settings under which the server has read it; "pgusher_<id>_<context>". */
+void prepared_name(const struct prepared *p, uint64_t context, char name[PREPARED_NAME]);
 #define PREPARED_PREFIX "pgusher_"

@@ -134,6 +134,7 @@ void server_saw_ready(struct server *s, uint8_t status)
 {
     s->status = status;
     if (status == 'I') {
+        s->odd_context = 0;
         if (s->failed || s->rolled_back) {
             believe(&s->now, s->have);
             s->sure = !s->have_unsure;
@@ -151,4 +152,10 @@ void server_saw_ready(struct server *s, uint8_t status)
 void server_assume(struct server *s, const struct varset *now)
 {
     believe(&s->now, now);
+}
+
+void server_reads_oddly(struct server *s)
+{
+    static _Atomic uint64_t last;
+    s->odd_context = ~atomic_fetch_add(&last, 1); /* as unlikely as any to be another's hash */
 }

@@ -91,6 +91,8 @@ struct server {
     struct dlist lru;       /* the same, most recent first */
     unsigned statements_count;
     const struct prepared *unnamed; /* what the unnamed statement is, or NULL */
+    uint64_t unnamed_context;       /* ... and in which context */
+    uint64_t odd_context;           /* of a transaction that has its own; else 0 */
 
     struct server_param *params;
     size_t params_count;
@@ -151,6 +153,9 @@ void server_saw_ready(struct server *s, uint8_t status);
 unsigned server_prelude(struct server *s, const struct varset *want);
 /* One more statement of ours in the same batch (BEGIN ...). */
 void server_prelude_text(struct server *s, const char *text);
+/* How it reads texts is changed until the end of the transaction: what is prepared here until then
+ * is good for then. */
+void server_reads_oddly(struct server *s);
 /* A statement of the client changed settings: what is believed if it succeeds. */
 void server_assume(struct server *s, const struct varset *now);
 
@@ -165,11 +170,16 @@ bool server_has(const struct server *s, const struct prepared *p);
 /* "cached plan must not change result type" of the statement with this id: no server's plan of it
  * that is as old will be used again. */
 void server_plan_failed(struct server *s, uint64_t id);
+/* Equal where PostgreSQL would read a text in the same way as with its settings of now. */
+uint64_t server_context(const struct server *s);
+/* Under which it has the statement. */
+void server_statement_name(const struct server *s, const struct prepared *p,
+                           char name[PREPARED_NAME]);
 /* The client's own Parse under its name goes out under the server-side one: the answer is the
  * client's. */
 void server_parse(struct server *s, const struct prepared *p, const char *name);
-/* Parse's fate: confirmed, or skipped because of an error before it. */
-void server_parsed(struct server *s, const struct prepared *p, bool done);
+/* Its Parse, in that context, was skipped because of an error before it. */
+void server_unparsed(struct server *s, const struct prepared *p, uint64_t context);
 /* DISCARD ALL, DEALLOCATE ALL: all but those whose Parse is still to be answered. */
 void server_forget_statements(struct server *s);
 

@@ -1,6 +1,8 @@
 /*
  * Which prepared statements a server has, least recently used out first. A statement is believed
  * from the moment its Parse is sent; if the server skips that Parse, belief is taken back.
+ * PostgreSQL reads literals and names when it parses: what clients with other settings of that kind
+ * prepare is another statement, though the text is the same.
  */
 #include "server/server.h"
 
@@ -8,22 +10,34 @@
 #include "pgwire/compose.h"
 #include "pgwire/extended.h"
 
+struct stmt_key {
+    uint64_t id, context;
+};
+
 struct server_stmt {
     struct hlink link;
     struct dlist lru;
     const struct prepared *prepared;
+    struct stmt_key key;
     uint32_t turn; /* of its plan */
 };
 
-static struct bytes key_of(const struct prepared *p)
+uint64_t server_context(const struct server *s)
 {
-    return bytes_of(&p->id, sizeof p->id);
+    return s->odd_context != 0 ? s->odd_context : varset_context(s->now);
+}
+
+static struct server_stmt *find_in(const struct server *s, const struct prepared *p,
+                                   uint64_t context)
+{
+    struct stmt_key key = {.id = p->id, .context = context};
+    struct hlink *link = hmap_find(&s->statements, bytes_of(&key, sizeof key));
+    return link == NULL ? NULL : container_of(link, struct server_stmt, link);
 }
 
 static struct server_stmt *find(const struct server *s, const struct prepared *p)
 {
-    struct hlink *link = hmap_find(&s->statements, key_of(p));
-    return link == NULL ? NULL : container_of(link, struct server_stmt, link);
+    return find_in(s, p, server_context(s));
 }
 
 static void drop(struct server *s, struct server_stmt *st)
@@ -35,12 +49,23 @@ static void drop(struct server *s, struct server_stmt *st)
     s->statements_count--;
 }
 
-static void send_close(struct server *s, const struct prepared *p)
+void server_statement_name(const struct server *s, const struct prepared *p,
+                           char name[PREPARED_NAME])
+{
+    prepared_name(p, server_context(s), name);
+}
+
+static void expect_in(struct server *s, uint64_t context)
+{
+    expects_at(&s->expects, s->expects.count - 1)->id = context;
+}
+
+static void send_close(struct server *s, const struct server_stmt *st)
 {
     char name[PREPARED_NAME];
-    prepared_name(p, name);
+    prepared_name(st->prepared, st->key.context, name);
     extended_put_target(&s->stream.out, 'C', 'S', name);
-    expects_push(&s->expects, EXPECT_CLOSE, OWNER_NOBODY, p);
+    expects_push(&s->expects, EXPECT_CLOSE, OWNER_NOBODY, st->prepared);
 }
 
 static bool is_void(const struct server_stmt *st)
@@ -56,23 +81,24 @@ bool server_has(const struct server *s, const struct prepared *p)
 
 void server_plan_failed(struct server *s, uint64_t id)
 {
-    struct hlink *link = hmap_find(&s->statements, bytes_of(&id, sizeof id));
-    if (link == NULL) { return; }
-    const struct server_stmt *st = container_of(link, struct server_stmt, link);
-    prepared_outdated(st->prepared, st->turn);
+    dlist_each (node, &s->lru) {
+        const struct server_stmt *st = container_of(node, struct server_stmt, lru);
+        if (st->key.id == id) { prepared_outdated(st->prepared, st->turn); }
+    }
 }
 
 static void add(struct server *s, const struct prepared *p)
 {
     while (s->statements_count > 0 && s->statements_count >= s->target->max_prepared) {
         struct server_stmt *oldest = container_of(s->lru.prev, struct server_stmt, lru);
-        send_close(s, oldest->prepared);
+        send_close(s, oldest);
         drop(s, oldest);
     }
     struct server_stmt *st = mem_new(struct server_stmt);
     st->prepared = prepared_ref(p);
     st->turn = prepared_turn(p);
-    hmap_insert(&s->statements, &st->link, key_of(st->prepared));
+    st->key = (struct stmt_key){.id = p->id, .context = server_context(s)};
+    hmap_insert(&s->statements, &st->link, bytes_of(&st->key, sizeof st->key));
     dlist_push_front(&s->lru, &st->lru);
     s->statements_count++;
 }
@@ -82,11 +108,11 @@ static void send_parse(struct server *s, const struct prepared *p)
     char name[PREPARED_NAME];
     struct server_stmt *old = find(s, p);
     if (old != NULL) {
-        send_close(s, p);
+        send_close(s, old);
         drop(s, old);
     }
     add(s, p);
-    prepared_name(p, name);
+    server_statement_name(s, p, name);
     extended_put_parse(&s->stream.out, name, p->text, p->types, p->types_count);
 }
 
@@ -96,6 +122,7 @@ void server_need(struct server *s, const struct prepared *p)
     if (st == NULL || is_void(st)) {
         send_parse(s, p);
         expects_push(&s->expects, EXPECT_PARSE, OWNER_NOBODY, p);
+        expect_in(s, server_context(s));
         return;
     }
     dlist_remove(&st->lru);
@@ -106,19 +133,21 @@ void server_parse(struct server *s, const struct prepared *p, const char *name)
 {
     send_parse(s, p);
     expects_push_named(&s->expects, EXPECT_PARSE, p, name);
+    expect_in(s, server_context(s));
 }
 
-void server_parsed(struct server *s, const struct prepared *p, bool done)
+void server_unparsed(struct server *s, const struct prepared *p, uint64_t context)
 {
-    struct server_stmt *st = done ? NULL : find(s, p);
+    struct server_stmt *st = find_in(s, p, context);
     if (st != NULL) { drop(s, st); }
 }
 
-static bool is_on_its_way(const struct server *s, const struct prepared *p)
+static bool is_on_its_way(const struct server *s, const struct server_stmt *st)
 {
     for (uint32_t i = 0; i < s->expects.count; i++) {
         const struct expect *x = expects_at(&s->expects, i);
-        if (x->kind == EXPECT_PARSE && x->prepared == p && !x->unnamed && !x->taken) {
+        if (x->kind == EXPECT_PARSE && x->prepared == st->prepared && x->id == st->key.context &&
+            !x->unnamed && !x->taken) {
             return true;
         }
     }
@@ -131,6 +160,6 @@ void server_forget_statements(struct server *s)
     if (s->statements_count == 0) { return; }
     dlist_each (node, &s->lru) {
         struct server_stmt *st = container_of(node, struct server_stmt, lru);
-        if (!is_on_its_way(s, st->prepared)) { drop(s, st); }
+        if (!is_on_its_way(s, st)) { drop(s, st); }
     }
 }

@@ -12,10 +12,12 @@
 #include "base/hmap.h"
 #include "base/mem.h"
 #include "base/sync.h"
+#include "query/guc.h"
 
 struct varset {
     struct hlink link;
     uint32_t refs; /* atomic; from 1 to 0 only under the lock */
+    uint64_t context;
     size_t count;
     struct varset_item items[];
 };
@@ -73,6 +75,24 @@ const struct varset_item *varset_at(const struct varset *v, size_t i)
 {
     assert(i < v->count);
     return &v->items[i];
+}
+
+uint64_t varset_context(const struct varset *v)
+{
+    return v->context;
+}
+
+static uint64_t context_of(const struct varset *v)
+{
+    struct buf said = {0};
+    for (size_t i = 0; i < v->count; i++) {
+        if (!guc_changes_analysis(v->items[i].name)) { continue; }
+        buf_put_str(&said, v->items[i].name);
+        buf_put_str(&said, v->items[i].value);
+    }
+    uint64_t context = buf_len(&said) == 0 ? 0 : hmap_hash(buf_view(&said));
+    buf_done(&said);
+    return context;
 }
 
 static int lower(char c)
@@ -229,6 +249,7 @@ static const struct varset *intern(size_t count, struct bytes key)
     lock_drop(&intern_lock);
     if (v != NULL) { return v; }
     struct varset *made = build(count, key);
+    made->context = context_of(made);
     lock_take(&intern_lock);
     v = find_interned_locked(hash, key);
     if (v == NULL) {

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/bytes.h"
 #include "base/buf.h"
@@ -23,6 +24,8 @@ const struct varset *varset_ref(const struct varset *v);
 void varset_unref(const struct varset **v);
 size_t varset_count(const struct varset *v);
 const struct varset_item *varset_at(const struct varset *v, size_t i);
+/* Equal in sets under which PostgreSQL reads a text in the same way; 0 where nothing is said. */
+uint64_t varset_context(const struct varset *v);
 /* NULL when the set has no such name. */
 const char *varset_get(const struct varset *v, const char *name);
 

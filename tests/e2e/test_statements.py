@@ -203,6 +203,37 @@ def test_the_type_of_a_parameter_is_part_of_the_statement(run_pgusher, cluster):
         assert c.execute("SELECT pg_typeof(%s)::text", (True,)).fetchone() == ("boolean",)
 
 
+def test_a_text_read_under_other_settings_is_another_statement(run_pgusher, cluster, name):
+    """PostgreSQL reads literals and names when it parses, for whom it parses."""
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1)
+    cluster.primary.execute(f"CREATE SCHEMA {name}_a; CREATE SCHEMA {name}_b; GRANT USAGE ON SCHEMA {name}_a, {name}_b TO app; "
+                            f"CREATE VIEW {name}_a.v AS SELECT 1 AS x; CREATE VIEW {name}_b.v AS SELECT 'b' AS x, 2 AS y; "
+                            f"GRANT SELECT ON {name}_a.v, {name}_b.v TO app")
+    a, b, c = (p.connect(prepare_threshold=0) for _ in range(3))
+    a.execute("SET DateStyle = 'ISO, DMY'")
+    a.execute(f"SET search_path = {name}_a")
+    b.execute("SET DateStyle = 'ISO, MDY'")
+    b.execute(f"SET search_path = {name}_b")
+    text = "SELECT '01/02/2024'::date::text"
+    for _ in range(3):
+        assert a.execute(text).fetchone() == ("2024-02-01",)
+        assert b.execute(text).fetchone() == ("2024-01-02",)
+        assert a.execute("SELECT * FROM v").fetchone() == (1,)
+        assert b.execute("SELECT * FROM v").fetchone() == ("b", 2)
+        with c.transaction():
+            c.execute("SET LOCAL DateStyle = 'ISO, DMY'")
+            assert c.execute(text).fetchone() == ("2024-02-01",)
+        assert c.execute(text).fetchone() == ("2024-01-02",)
+    with p.raw() as one, p.raw() as two:
+        one.startup(DateStyle="ISO, DMY")
+        two.startup()
+        for client in (one, two):
+            client.send(wire.parse(text), wire.SYNC)
+            client.until_ready()
+        for client, day in ((one, b"2024-02-01"), (two, b"2024-01-02"), (one, b"2024-02-01")):
+            assert client.run("").rows == [[day]]
+
+
 FORGETTING = {
     "first": wire.query("DEALLOCATE ALL; SELECT 1"),
     "last": wire.query("SELECT 1; DEALLOCATE ALL"),

@@ -158,8 +158,8 @@ TEST(equal_texts_and_types_are_one_statement)
     CHECK(typed != text && typed != other && longer != text);
     CHECK(typed->types_count == 1 && memcmp(typed->types, int4, 4) == 0);
     char a[PREPARED_NAME], b[PREPARED_NAME];
-    prepared_name(typed, a);
-    prepared_name(other, b);
+    prepared_name(typed, 0, a);
+    prepared_name(other, 0, b);
     CHECK(strncmp(a, PREPARED_PREFIX, strlen(PREPARED_PREFIX)) == 0);
     assert_string_not_equal(a, b);
     prepared_unref(&same);
@@ -174,10 +174,10 @@ TEST(a_name_is_never_used_for_another_text)
 {
     char before[PREPARED_NAME], after[PREPARED_NAME];
     const struct prepared *p = prepared_intern(BYTES("select 2"), NULL, 0);
-    prepared_name(p, before);
+    prepared_name(p, 0, before);
     prepared_unref(&p); /* a server may have it still */
     p = prepared_intern(BYTES("select 3"), NULL, 0);
-    prepared_name(p, after);
+    prepared_name(p, 0, after);
     prepared_unref(&p);
     assert_string_not_equal(before, after);
 }

@@ -30,7 +30,7 @@ static int stop(void **state)
 static void put_parse(struct buf *to, const struct prepared *p)
 {
     char name[PREPARED_NAME];
-    prepared_name(p, name);
+    prepared_name(p, 0, name);
     size_t types = (size_t)p->types_count * 4;
     buf_put_u8(to, 'P');
     buf_put_u32(to, (uint32_t)(4 + strlen(name) + 1 + p->text.len + 1 + 2 + types));
@@ -44,7 +44,7 @@ static void put_parse(struct buf *to, const struct prepared *p)
 static void put_close(struct buf *to, const struct prepared *p)
 {
     char name[PREPARED_NAME];
-    prepared_name(p, name);
+    prepared_name(p, 0, name);
     buf_put_u8(to, 'C');
     buf_put_u32(to, (uint32_t)(4 + 1 + strlen(name) + 1));
     buf_put_u8(to, 'S');
@@ -133,33 +133,67 @@ TEST(the_client_s_parse_closes_the_oldest_too)
     check_owed(EXPECT_PARSE, OWNER_CLIENT, c, "mine");
 }
 
-TEST(a_confirmed_parse_stays)
-{
-    server_need(server, a);
-    server_parsed(server, a, true);
-    CHECK(server_has(server, a));
-}
-
 TEST(a_skipped_parse_is_sent_again_when_it_is_needed)
 {
     server_need(server, a);
     server_need(server, b);
     expects_clear(&server->expects);
     buf_clear(&server->stream.out);
-    server_parsed(server, b, false);
+    server_unparsed(server, b, 0);
     CHECK(server_has(server, a) && !server_has(server, b));
     CHECK(server->statements_count == 1);
     server_need(server, b);
     check_sent(NULL, b);
 }
 
+TEST(what_is_read_under_other_settings_is_another_statement)
+{
+    struct varset_edit edit;
+    varset_edit_begin(&edit, varset_empty());
+    varset_edit_set(&edit, "DateStyle", "German");
+    const struct varset *german = varset_edit_end(&edit);
+    char plain[PREPARED_NAME], other[PREPARED_NAME];
+    server_need(server, a);
+    server_statement_name(server, a, plain);
+    server_assume(server, german);
+    server_statement_name(server, a, other);
+    CHECK(!server_has(server, a) && strcmp(plain, other) != 0);
+    server_need(server, a);
+    CHECK(server_has(server, a) && server->statements_count == 2);
+    server_unparsed(server, a, 0);
+    CHECK(server_has(server, a) && server->statements_count == 1);
+    server_reads_oddly(server);
+    CHECK(!server_has(server, a));
+    server_saw_ready(server, 'T');
+    CHECK(!server_has(server, a));
+    server->failed = false;
+    server_saw_ready(server, 'I');
+    CHECK(server_has(server, a));
+    varset_unref(&german);
+}
+
+TEST(a_void_plan_is_made_anew_on_every_server)
+{
+    server_need(server, a);
+    server_need(server, b);
+    server_plan_failed(server, a->id);
+    CHECK(!server_has(server, a) && server_has(server, b));
+    expects_clear(&server->expects);
+    buf_clear(&server->stream.out);
+    server_need(server, a);
+    check_sent(a, a);
+    CHECK(server_has(server, a) && server->statements_count == 2);
+    prepared_outdated(a, prepared_turn(a) - 1); /* another server had one as old */
+    CHECK(server_has(server, a));
+}
+
 TEST(the_fate_of_a_statement_that_is_gone_already_is_of_no_interest)
 {
-    server_parsed(server, a, false);
+    server_unparsed(server, a, 0);
     server_need(server, a);
     expects_clear(&server->expects);
     server_forget_statements(server);
-    server_parsed(server, a, false);
+    server_unparsed(server, a, 0);
     CHECK(server->statements_count == 0);
 }
 
@@ -222,8 +256,9 @@ int main(void)
         EACH(the_statement_longest_unused_is_closed_for_a_new_one),
         EACH(a_closed_statement_is_parsed_anew),
         EACH(the_client_s_parse_closes_the_oldest_too),
-        EACH(a_confirmed_parse_stays),
         EACH(a_skipped_parse_is_sent_again_when_it_is_needed),
+        EACH(what_is_read_under_other_settings_is_another_statement),
+        EACH(a_void_plan_is_made_anew_on_every_server),
         EACH(the_fate_of_a_statement_that_is_gone_already_is_of_no_interest),
         EACH(discard_all_forgets_the_unnamed_statement_as_well),
         EACH(discard_all_keeps_what_is_parsed_behind_it),
