@@ -300,6 +300,7 @@ static void on_closed(struct client *c)
     fds_forget(s);
     portal_forget(s);
     hmap_remove(&o->sessions, &s->link);
+    mem_free(&s->scope);
     mem_free(&s);
 }
 

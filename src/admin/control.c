@@ -20,7 +20,7 @@ enum { LOOK_US = 10000 };
 struct round {
     struct tour tour;
     const char *tag;
-    const char *scope; /* a database's name, or NULL: all */
+    char *scope; /* a database's name, or NULL: all */
     void (*act)(struct pool *p, struct loop *l);
     bool kill;          /* the scope's clients */
     uint32_t client_id; /* KILL_CLIENT: whom; 0: nobody */
@@ -58,15 +58,26 @@ static void visit(struct tour *t, struct front *f)
 
 static void look(struct session *s);
 
+static char *copy(const char *scope)
+{
+    return scope == NULL ? NULL : mem_strdup(scope);
+}
+
+static void wait_for(struct session *s, enum session_wait what, const char *scope)
+{
+    mem_free(&s->scope);
+    s->scope = copy(scope);
+    s->wait = what;
+    look(s);
+}
+
 static void back(struct tour *t, struct session *s)
 {
     const struct round *r = container_of(t, struct round, tour);
     if (r->client_id != 0 && !r->found) {
         session_error(s, "42704", "client not found");
     } else if (r->then != SESSION_ACTS) {
-        s->wait = r->then;
-        s->scope = r->scope;
-        look(s);
+        wait_for(s, r->then, r->scope);
     } else {
         session_complete(s, r->tag);
     }
@@ -75,13 +86,15 @@ static void back(struct tour *t, struct session *s)
 static void drop(struct tour *t)
 {
     struct round *r = container_of(t, struct round, tour);
+    mem_free(&r->scope);
     mem_free(&r);
 }
 
-static void start(struct session *s, struct round how)
+static void start(struct session *s, const char *scope, struct round how)
 {
     struct round *r = mem_new(struct round);
     *r = how;
+    r->scope = copy(scope);
     r->tour.visit = visit;
     r->tour.back = back;
     r->tour.drop = drop;
@@ -172,7 +185,7 @@ void control_cancel(struct session *s)
     if (s->wait == SESSION_WAITS_PAUSE) {
         set_paused(s, s->scope, false);
         struct round *r = mem_new(struct round);
-        r->scope = s->scope;
+        r->scope = copy(s->scope);
         r->act = pool_pump;
         r->tour.visit = visit;
         r->tour.back = back_silently;
@@ -216,8 +229,8 @@ static void run_pause(struct session *s, const char *scope)
     }
     control_log(s, "PAUSE", scope);
     set_paused(s, scope, true);
-    start(s, (struct round){
-                 .tag = "PAUSE", .scope = scope, .act = pool_recycle, .then = SESSION_WAITS_PAUSE});
+    start(s, scope,
+          (struct round){.tag = "PAUSE", .act = pool_recycle, .then = SESSION_WAITS_PAUSE});
 }
 
 bool control_any_paused(const struct session *s)
@@ -245,13 +258,13 @@ static void run_resume(struct session *s, const char *scope)
     }
     control_log(s, "RESUME", scope);
     set_paused(s, scope, false);
-    start(s, (struct round){.tag = "RESUME", .scope = scope, .act = pool_pump});
+    start(s, scope, (struct round){.tag = "RESUME", .act = pool_pump});
 }
 
 static void run_reconnect(struct session *s, const char *scope)
 {
     control_log(s, "RECONNECT", scope);
-    start(s, (struct round){.tag = "RECONNECT", .scope = scope, .act = pool_recycle});
+    start(s, scope, (struct round){.tag = "RECONNECT", .act = pool_recycle});
 }
 
 static void run_kill(struct session *s, const char *scope)
@@ -262,15 +275,13 @@ static void run_kill(struct session *s, const char *scope)
     }
     control_log(s, "KILL", scope);
     set_paused(s, scope, true);
-    start(s, (struct round){.tag = "KILL", .scope = scope, .act = pool_recycle, .kill = true});
+    start(s, scope, (struct round){.tag = "KILL", .act = pool_recycle, .kill = true});
 }
 
 static void run_wait_close(struct session *s, const char *scope)
 {
     control_log(s, "WAIT_CLOSE", scope);
-    s->wait = SESSION_WAITS_CLOSE;
-    s->scope = scope;
-    look(s);
+    wait_for(s, SESSION_WAITS_CLOSE, scope);
 }
 
 static void set_disabled(struct session *s, const char *scope, bool disabled)
@@ -352,7 +363,7 @@ static void run_kill_client(struct session *s, const char *text)
         session_error(s, "22023", "invalid client pointer supplied");
         return;
     }
-    start(s, (struct round){.tag = "KILL_CLIENT", .client_id = (uint32_t)id});
+    start(s, NULL, (struct round){.tag = "KILL_CLIENT", .client_id = (uint32_t)id});
 }
 
 /* Not on databases. false: none of these. */

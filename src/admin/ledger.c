@@ -19,7 +19,7 @@ static struct figures *row_of(struct page *p, const char *database)
         if (strcmp(p->rows[i].database, database) == 0) { return &p->rows[i]; }
     }
     p->rows = mem_grow(p->rows, p->count + 1, sizeof *p->rows);
-    p->rows[p->count] = (struct figures){.database = database};
+    p->rows[p->count] = (struct figures){.database = mem_strdup(database)};
     return &p->rows[p->count++];
 }
 
@@ -44,21 +44,27 @@ static void add_worker(struct figures *f, const struct stats *s)
     add(&f->v[FIGURE_LOGINS], &s->logins);
 }
 
+/* Under the registry's lock, so that nothing is missed or counted twice when an account goes. */
+static void add_database(struct database *db, void *page)
+{
+    if (dlist_empty(&db->accounts) && db->past == NULL) { return; }
+    struct figures *f = row_of(page, db->name);
+    if (db->past != NULL) { add_worker(f, db->past); }
+    dlist_each (node, &db->accounts) {
+        const struct account *a = container_of(node, struct account, node);
+        for (unsigned w = 0; w < a->stats_count; w++) { add_worker(f, &a->stats[w]); }
+    }
+}
+
 void page_read(struct page *p, struct registry *r, int64_t now_us)
 {
-    struct account_roll roll = roll_accounts(r);
     *p = (struct page){.at_us = now_us};
-    for (size_t i = 0; i < roll.count; i++) {
-        struct figures *f = row_of(p, roll.items[i]->database->name);
-        for (unsigned w = 0; w < roll.items[i]->stats_count; w++) {
-            add_worker(f, &roll.items[i]->stats[w]);
-        }
-    }
-    mem_free(&roll.items);
+    registry_each_database(r, add_database, p);
 }
 
 void page_done(struct page *p)
 {
+    for (size_t i = 0; i < p->count; i++) { mem_free(&p->rows[i].database); }
     mem_free(&p->rows);
     *p = (struct page){0};
 }
@@ -78,7 +84,8 @@ void page_differ(struct page *ret, const struct page *from, const struct page *t
         const struct figures *old = page_find(from, to->rows[i].database);
         struct figures *row = row_of(ret, to->rows[i].database);
         for (unsigned k = 0; k < FIGURE_COUNT; k++) {
-            row->v[k] = to->rows[i].v[k] - (old == NULL ? 0 : old->v[k]);
+            uint64_t was = old == NULL ? 0 : old->v[k], is = to->rows[i].v[k];
+            row->v[k] = is >= was ? is - was : is; /* it went, and came back from 0 */
         }
     }
 }

@@ -23,7 +23,7 @@ enum figure { /* in the order of PgBouncer's columns */
 };
 
 struct figures {
-    const char *database; /* lives as long as the registry */
+    const char *database; /* owned by its page */
     uint64_t v[FIGURE_COUNT];
 };
 

@@ -1,6 +1,6 @@
 /*
- * Lists of what the registry holds, taken under its lock and walked without: databases and accounts
- * live until the process ends.
+ * Lists of what the registry holds, taken under its lock and walked without: for the callback they
+ * were taken in, or for the tour (tour.h).
  */
 #pragma once
 

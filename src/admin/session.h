@@ -43,7 +43,7 @@ struct session {
 
     /* ---- PAUSE and WAIT_CLOSE */
     enum session_wait wait;
-    const char *scope; /* a database's name, which lives as long as the registry; NULL: all */
+    char *scope; /* a database's name; NULL: all */
     struct timer timer;
 };
 

@@ -329,20 +329,12 @@ static enum err open_account(struct client *c, struct fault *why)
 {
     struct login *l = c->login;
     struct registry *r = c->front->registry;
-    struct database *db = registry_database(r, l->database);
-    if (db == NULL) {
-        (void)fault_state(why, E_NOTFOUND, "3D000", "no such database: %s", l->database);
-        if (l->replication == REPLICATION_PHYSICAL) {
-            fault_hint(why, "For physical replication [databases] needs a line of this name: its "
-                            "host is where the primary is.");
-        }
-        return E_NOTFOUND;
+    struct account *a = NULL;
+    enum err e = registry_enter(r, l->database, l->user, &a, why);
+    if (e == E_NOTFOUND && l->replication == REPLICATION_PHYSICAL) {
+        fault_hint(why, "For physical replication [databases] needs a line of this name: its "
+                        "host is where the primary is.");
     }
-    if (atomic_load(&db->disabled)) {
-        return fault_state(why, E_REFUSED, "57P03", "database \"%s\" is disabled", l->database);
-    }
-    struct account *a = registry_account(r, db, l->user);
-    enum err e = registry_join(r, a, why);
     if (e != E_OK) { return e; }
     c->account = a;
     struct credential *learned = admit_credential(l->admit);

@@ -90,8 +90,10 @@ void config_help(FILE *out)
 
 /* Read and kept, but nothing in this version looks at them. A row goes when its feature comes. */
 static const enum option_id waiting[] = {
-    OPTION_resolv_conf,       OPTION_dns_zone_check_period, OPTION_autodb_idle_timeout,
-    OPTION_pool_idle_timeout, OPTION_http_listen,           OPTION_primary_reads,
+    OPTION_resolv_conf,
+    OPTION_dns_zone_check_period,
+    OPTION_http_listen,
+    OPTION_primary_reads,
 };
 
 static bool is_given(const struct options *o, const struct option_row *row)

@@ -36,7 +36,8 @@ struct pool {
     int64_t failed_us;   /* of the last one; 0: it worked */
     struct fault failed; /* what is told until the next try */
 
-    _Atomic int64_t aged_us; /* when a server was closed for its age last */
+    _Atomic int64_t aged_us;  /* when a server was closed for its age last */
+    _Atomic unsigned cancels; /* requests for its servers that are under way */
 };
 
 /* How many servers it may have: replica_pool_size on a replica, else pool_size; 0 in the ini: no

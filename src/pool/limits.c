@@ -44,11 +44,30 @@ struct cap *limits_cap(struct limits *l, enum cap_kind kind, const char *name)
         c = mem_zeroed(sizeof *c + len + 1);
         memcpy(c->name, name, len + 1);
         c->most = UINT_MAX;
+        c->kind = kind;
         dlist_init(&c->members);
         hmap_insert(&l->caps[kind], &c->link, bytes_of(c->name, len));
     }
+    c->refs++;
     lock_drop(&l->lock);
     return c;
+}
+
+static void drop_locked(struct limits *l, struct cap *c)
+{
+    if (--c->refs > 0) { return; }
+    assert(c->used == 0 && dlist_empty(&c->members));
+    hmap_remove(&l->caps[c->kind], &c->link);
+    mem_free(&c);
+}
+
+void limits_drop(struct limits *l, struct cap **c)
+{
+    if (*c == NULL) { return; }
+    lock_take(&l->lock);
+    drop_locked(l, *c);
+    lock_drop(&l->lock);
+    *c = NULL;
 }
 
 void limits_set(struct limits *l, struct cap *c, int most)
@@ -72,6 +91,7 @@ void share_init(struct share *s, struct limits *l, struct cap *database, struct 
     dlist_init(&s->hungry);
     lock_take(&l->lock);
     for (unsigned k = 0; k < CAP_KINDS; k++) {
+        s->caps[k]->refs++;
         dlist_init(&s->member[k]);
         dlist_push_back(&s->caps[k]->members, &s->member[k]);
     }
@@ -90,9 +110,39 @@ void share_done(struct share *s)
     if (s->limits == NULL) { return; }
     lock_take(&s->limits->lock);
     be_sated_locked(s);
-    for (unsigned k = 0; k < CAP_KINDS; k++) { dlist_remove(&s->member[k]); }
+    for (unsigned k = 0; k < CAP_KINDS; k++) {
+        dlist_remove(&s->member[k]);
+        s->caps[k]->used -= s->slots; /* of servers that were closed without ceremony */
+        drop_locked(s->limits, s->caps[k]);
+    }
     lock_drop(&s->limits->lock);
     s->limits = NULL;
+}
+
+bool share_is_unused(struct share *s)
+{
+    lock_take(&s->limits->lock);
+    if (atomic_load(&s->oldest_us) == 0) { be_sated_locked(s); }
+    bool unused = s->slots == 0 && s->granted == 0 && !s->claimed && dlist_empty(&s->hungry);
+    lock_drop(&s->limits->lock);
+    return unused;
+}
+
+void share_hide(struct share *s)
+{
+    lock_take(&s->limits->lock);
+    be_sated_locked(s);
+    for (unsigned k = 0; k < CAP_KINDS; k++) { dlist_remove(&s->member[k]); }
+    lock_drop(&s->limits->lock);
+}
+
+void share_show(struct share *s)
+{
+    lock_take(&s->limits->lock);
+    for (unsigned k = 0; k < CAP_KINDS; k++) {
+        dlist_push_back(&s->caps[k]->members, &s->member[k]);
+    }
+    lock_drop(&s->limits->lock);
 }
 
 static bool is_full(const struct cap *c)

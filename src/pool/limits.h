@@ -22,6 +22,8 @@ struct cap {
     struct hlink link;
     unsigned most; /* UINT_MAX: no limit */
     unsigned used;
+    unsigned refs;
+    enum cap_kind kind;
     struct dlist members; /* the shares under it */
     char name[];
 };
@@ -48,8 +50,10 @@ struct share { /* a pool's part; embedded in it */
 
 void limits_init(struct limits *l);
 void limits_done(struct limits *l);
-/* Makes the cap at its first mention. It lives until limits_done(). */
+/* One reference for the caller; the cap is made at its first mention. */
 struct cap *limits_cap(struct limits *l, enum cap_kind kind, const char *name);
+/* Gives the reference back and clears the pointer. With the last one the cap is forgotten. */
+void limits_drop(struct limits *l, struct cap **c);
 /* 0: no limit. What is over a lowered limit is not closed, but not replaced either. */
 void limits_set(struct limits *l, struct cap *c, int most);
 unsigned limits_used(struct limits *l, struct cap *c);
@@ -60,8 +64,14 @@ const struct cap *limits_enter(struct limits *l, struct cap *database, struct ca
 void limits_leave(struct limits *l, struct cap *database, struct cap *user);
 
 /* ---- what is shared */
+/* Takes references of its own. */
 void share_init(struct share *s, struct limits *l, struct cap *database, struct cap *user);
 void share_done(struct share *s);
+/* It holds nothing, wants nothing, and nobody has a claim or a grant to settle with it. */
+bool share_is_unused(struct share *s);
+/* No other share finds it any more, as a victim or as the hungriest; and back again. */
+void share_hide(struct share *s);
+void share_show(struct share *s);
 /* A slot for one more connection. false: none; the share is hungry until one is granted. */
 bool share_take(struct share *s);
 /* The same for a connection that nobody waits for: only if nobody is hungry, and without hunger. */

@@ -71,8 +71,7 @@ struct pool *pool_new(struct account *a, struct node *node, struct limits *limit
     dlist_init(&p->all);
     p->idle = mem_array(struct dlist, loops_count);
     for (unsigned i = 0; i < loops_count; i++) { dlist_init(&p->idle[i]); }
-    share_init(&p->share, limits, limits_cap(limits, CAP_DATABASE, a->database->name),
-               limits_cap(limits, CAP_USER, a->server_user));
+    share_init(&p->share, limits, a->database->servers_cap, a->servers_cap);
     p->startup = mem_array(const char *, 16);
     unsigned n = 0;
     add_startup(p, &n, "client_encoding", line->client_encoding);
@@ -95,6 +94,7 @@ struct pool *pool_new(struct account *a, struct node *node, struct limits *limit
             o->cancel_wait_timeout_us > 0 ? o->cancel_wait_timeout_us : 10 * US_PER_S,
         .tuning = tuning_of(o),
         .max_prepared = o->max_prepared_statements > 0 ? (unsigned)o->max_prepared_statements : 0,
+        .cancels = &p->cancels,
     };
     p->reset_query = o->server_reset_query;
     p->reset_always = o->server_reset_query_always;
@@ -103,6 +103,24 @@ struct pool *pool_new(struct account *a, struct node *node, struct limits *limit
     p->check_query = empty ? ";" : o->server_check_query;
     pool_configure(p, a->database->config);
     return p;
+}
+
+bool pool_is_unused(struct pool *p)
+{
+    lock_take(&p->lock);
+    bool unused = p->total == 0 && p->waiting == 0 && p->checking == 0;
+    lock_drop(&p->lock);
+    return unused && atomic_load(&p->cancels) == 0 && share_is_unused(&p->share);
+}
+
+void pool_hide(struct pool *p)
+{
+    share_hide(&p->share);
+}
+
+void pool_show(struct pool *p)
+{
+    share_show(&p->share);
 }
 
 /* The workers have stopped: whatever is left is closed without ceremony. */

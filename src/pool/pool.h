@@ -30,6 +30,11 @@ struct ticket { /* one request for a server; embedded in who asks */
 struct pool *pool_new(struct account *a, struct node *node, struct limits *limits,
                       struct loop **loops, unsigned loops_count);
 void pool_free(struct pool **p);
+/* No server, nobody who waits for one, no request about one under way. */
+bool pool_is_unused(struct pool *p);
+/* Other pools under its caps take no notice of it any more; and do again. */
+void pool_hide(struct pool *p);
+void pool_show(struct pool *p);
 /* Sizes and times as the configuration says now; of the definition it was made from, the rest
  * stays. */
 void pool_configure(struct pool *p, const struct config *cfg);

@@ -1,7 +1,8 @@
 /*
  * What exists: databases, their accounts (a database and a user), each account's pools, one per
- * node. Made at first use, kept until the process ends; a reload retires what changed. One lock,
- * held for look-ups only.
+ * node. Made at first use; a reload retires what changed; what is retired, or idle for long, goes
+ * when nobody uses it any more (reap.h). One lock, held for look-ups only: what was found stays at
+ * least until the worker's callback ends.
  */
 #pragma once
 
@@ -30,6 +31,7 @@ struct profile {
 
 struct database {
     struct dlist node; /* in the registry */
+    struct hlink link; /* ... by its name, while it is in force */
     char *name;
     const struct config *config; /* one reference */
     const struct database_config *line;
@@ -47,7 +49,12 @@ struct database {
     _Atomic bool retired;    /* a reload replaced it: clients move on at their next transaction */
     _Atomic bool paused, disabled;
     _Atomic int clients;
+    _Atomic int watchers;    /* monitors that look at it */
     struct cap *clients_cap; /* max_db_client_connections */
+    struct cap *servers_cap; /* max_db_connections */
+    bool automatic;          /* made from "*" */
+    int64_t idle_since_us;   /* since when nobody uses it; 0: somebody does, or not looked yet */
+    struct stats *past;      /* counted by accounts that are gone; NULL: none were */
     struct lock catalog_lock;
     struct catalog *catalog;       /* under the lock */
     _Atomic uint64_t catalog_turn; /* grows with each publication */
@@ -56,7 +63,8 @@ struct database {
 
 struct account {
     struct dlist node; /* in its database */
-    struct hlink link; /* in the registry, by "database\0user" */
+    struct hlink link; /* in the registry, by "database\0user", if ... */
+    bool listed;       /* ... it is the one in force */
     struct database *database;
     char *user;        /* the client's */
     char *server_user; /* towards the server */
@@ -72,6 +80,8 @@ struct account {
     bool shares_pools;         /* they are another account's: the database line forces one user */
     _Atomic int clients;
     struct cap *clients_cap;   /* max_user_client_connections */
+    struct cap *servers_cap;   /* max_user_connections */
+    int64_t idle_since_us;     /* as its database's */
     struct identity *identity; /* NULL when no [settings] row applies */
     struct lock profiles_lock;
     struct hmap profiles;
@@ -102,6 +112,8 @@ struct userlist *registry_userlist(struct registry *r); /* one reference for the
 void registry_set_hba(struct registry *r, struct hba *h);
 struct hba *registry_hba(struct registry *r); /* one reference for the caller, or NULL */
 
+/* Whoever is to know when a database was made from "*"; changed() comes from any thread. */
+void registry_watch(struct registry *r, void (*changed)(void *arg), void *arg);
 /* NULL when there is no such database and no "*" line. */
 struct database *registry_database(struct registry *r, const char *name);
 /* Never NULL. */
@@ -109,18 +121,24 @@ struct account *registry_account(struct registry *r, struct database *db, const 
 /* A client of the account has proven itself by this secret: its servers may need it. */
 void account_learn(struct account *a, struct credential *c);
 /*
- * A client logs in to the account. E_LIMIT with PgBouncer's words when its database or user has as
- * many as it may.
+ * A client logs in: *ret is its account, which stays until registry_leave(). E_NOTFOUND: no such
+ * database, and no "*" line. E_REFUSED: it is disabled. E_LIMIT: it or the user has as many clients
+ * as it may.
  */
-MUST_USE enum err registry_join(struct registry *r, struct account *a, struct fault *why);
+MUST_USE enum err registry_enter(struct registry *r, const char *database, const char *user,
+                                 struct account **ret, struct fault *why);
 void registry_leave(struct registry *r, struct account *a);
-/* From an account to one of the same names in another definition. Returns that. */
-struct account *registry_move(struct registry *r, struct account *a, struct database *to);
+/* A client goes on from an account to the one in force of the same names. Returns that; NULL: there
+ * is none, and it stays where it is. */
+struct account *registry_move(struct registry *r, struct account *a);
 /* Walks under the lock: short, no I/O. */
 void registry_each_database(struct registry *r, void (*visit)(struct database *db, void *arg),
                             void *arg);
 void registry_each_account(struct registry *r, void (*visit)(struct account *a, void *arg),
                            void *arg);
+/* Between the two, whatever is found stays, also from one callback or worker to the next. Short. */
+void registry_hold(struct registry *r);
+void registry_let_go(struct registry *r);
 
 /* Whom pgusher's own connections to it log in as; NULL: nobody, so no probes, splitting or cache.
  *password may be NULL: libpq looks for it. Borrowed from the database and the user list. */

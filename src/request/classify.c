@@ -342,13 +342,13 @@ bool request_is_outdated(const struct request *r)
 /* On to the new definition, and to what its [settings] say of the caller. */
 static enum err move_on(struct client *c, struct fault *why)
 {
-    struct database *old = c->account->database;
-    struct database *db = registry_database(c->front->registry, old->name);
-    if (db == NULL) {
-        (void)fault_state(why, E_SHUTDOWN, "57P01", "no such database: %s", old->name);
+    struct account *next = registry_move(c->front->registry, c->account);
+    if (next == NULL) {
+        (void)fault_state(why, E_SHUTDOWN, "57P01", "no such database: %s",
+                          c->account->database->name);
         return E_SHUTDOWN;
     }
-    c->account = registry_move(c->front->registry, c->account, db);
+    c->account = next;
     c->pins = c->account->mode == POOL_SESSION ? PIN_SESSION : 0;
     return caller_identify_again(c, why);
 }

@@ -167,6 +167,8 @@ struct desk { /* request/'s own of one worker */
 
 struct desk *desk_new(struct front *f, struct cache *cache);
 /* The clients are gone. The loop must run once more. */
+/* A database that is no more, by its id. */
+void desk_forget(struct desk *d, uint32_t database_id);
 void desk_free(struct desk **d);
 struct known *desk_known(struct desk *d, struct database *db);
 

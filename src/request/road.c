@@ -161,17 +161,28 @@ struct desk *desk_new(struct front *f, struct cache *cache)
     return d;
 }
 
+static void free_known(struct desk *d, struct known *k)
+{
+    hmap_remove(&d->known, &k->link);
+    memo_free(&k->memo);
+    catalog_unref(&k->catalog);
+    mem_free(&k);
+}
+
+void desk_forget(struct desk *d, uint32_t database_id)
+{
+    struct hlink *link = hmap_find(&d->known, bytes_of(&database_id, sizeof database_id));
+    if (link == NULL) { return; }
+    struct known *k = container_of(link, struct known, link);
+    if (d->latest == k) { d->latest = NULL; }
+    free_known(d, k);
+}
+
 void desk_free(struct desk **pd)
 {
     struct desk *d = *pd;
     *pd = NULL;
-    hmap_each (link, &d->known) {
-        struct known *k = container_of(link, struct known, link);
-        hmap_remove(&d->known, link);
-        memo_free(&k->memo);
-        catalog_unref(&k->catalog);
-        mem_free(&k);
-    }
+    hmap_each (link, &d->known) { free_known(d, container_of(link, struct known, link)); }
     hmap_done(&d->known);
     while (d->spares != NULL) {
         struct request *r = d->spares;

@@ -13,7 +13,7 @@ struct cancel {
     struct stream stream;
     struct timer timer;
     struct server *server; /* NULL: it is gone */
-    const struct server_target *target;
+    struct server_target target;
     struct dial dial;
     struct buf message;
     bool sent;
@@ -27,6 +27,7 @@ static void finish(struct cancel *c)
     timer_clear(&c->stream.loop->timers, &c->timer);
     stream_close(&c->stream);
     buf_done(&c->message);
+    if (c->target.cancels != NULL) { atomic_fetch_sub(c->target.cancels, 1); }
     mem_free(&c);
     if (s == NULL) { return; }
     s->cancel = NULL;
@@ -53,7 +54,7 @@ static void on_event(void *arg, int events)
     struct cancel *c = arg;
     if (!c->sent) {
         struct fault why;
-        enum err e = dial_event(&c->dial, &c->stream, c->target, events, &why);
+        enum err e = dial_event(&c->dial, &c->stream, &c->target, events, &why);
         if (e == E_OK) {
             c->sent = true;
             stream_put(&c->stream, buf_view(&c->message));
@@ -73,7 +74,7 @@ static void on_event(void *arg, int events)
 static void start(struct cancel *c, struct loop *l, const struct address *a)
 {
     struct fault why;
-    if (dial_start(&c->dial, &c->stream, l, c->target, a, on_event, c, &why) != E_OK) {
+    if (dial_start(&c->dial, &c->stream, l, &c->target, a, on_event, c, &why) != E_OK) {
         log_warn(NULL, "event=cancel_failed reason=\"%s\"", why.text);
         timer_set(&l->timers, &c->timer, 0); /* from the loop, not from in here */
     }
@@ -90,7 +91,8 @@ void server_cancel(struct server *s)
     struct cancel *c = mem_new(struct cancel);
     c->stream = (struct stream){.fd = -1, .loop = l};
     c->server = s;
-    c->target = s->target;
+    c->target = *s->target;
+    if (c->target.cancels != NULL) { atomic_fetch_add(c->target.cancels, 1); }
     c->dial.tls = stream_tls(&s->stream) != NULL; /* as its own connection went */
     c->timer.due = on_timeout;
     s->cancel = c;

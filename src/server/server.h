@@ -41,7 +41,9 @@ struct server_target {
     int64_t connect_timeout_us;
     int64_t cancel_timeout_us;
     struct socket_tuning tuning;
-    unsigned max_prepared; /* server-side statements kept; 0: none are renamed */
+    unsigned max_prepared;     /* server-side statements kept; 0: none are renamed */
+    _Atomic unsigned *cancels; /* requests under way: they may outlive the server, and need all of
+                                  this but startup until their end; NULL: nobody asks */
 };
 
 enum dial_step { DIAL_CONNECT, DIAL_ASK, DIAL_SHAKE };

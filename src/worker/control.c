@@ -14,6 +14,7 @@
 #include "worker/access.h"
 #include "worker/monitor.h"
 #include "worker/notify.h"
+#include "worker/reap.h"
 #include "worker/secure.h"
 #include "worker/start.h"
 #include "worker/stop.h"
@@ -35,6 +36,9 @@ struct control {
     uv_signal_t *signals[6];
     struct stop stop;
     struct suspend suspend;
+    struct reaper reaper;
+    struct letter news; /* a database was made from "*" */
+    _Atomic bool news_sent;
     bool started;          /* the workers run */
     struct timer watchdog; /* the service manager is told that the workers live */
 };
@@ -363,6 +367,23 @@ static void close_signals(struct control *c)
     }
 }
 
+/* ---- databases made from "*" are watched as others are ----------------------------------------
+ */
+
+static void open_news(struct letter *l)
+{
+    struct control *c = container_of(l, struct control, news);
+    atomic_store(&c->news_sent, false);
+    if (c->monitors == NULL) { return; } /* it comes at the very end */
+    monitors_follow(c->monitors, c->registry, c->access.users);
+}
+
+static void on_news(void *arg)
+{
+    struct control *c = arg;
+    if (!atomic_exchange(&c->news_sent, true)) { loop_post(&c->loop, &c->news); }
+}
+
 static void serve(struct control *c, struct start *start, unsigned workers)
 {
     const struct options *o = &c->config->o;
@@ -370,6 +391,14 @@ static void serve(struct control *c, struct start *start, unsigned workers)
     c->shared->started_us = clock_now_us();
     bool inherited = start->inherited;
     c->started = true;
+    c->news.open = open_news;
+    registry_watch(c->registry, on_news, c);
+    c->reaper = (struct reaper){.crew = c->crew,
+                                .registry = c->registry,
+                                .monitors = c->monitors,
+                                .shared = c->shared,
+                                .loop = &c->loop};
+    reaper_start(&c->reaper);
     crew_start(c->crew, c->registry, c->cache, c->shared, &start->listeners);
     log_info(NULL, "event=started version=%s workers=%u listen=%s:%d unix=%s%s", PGUSHER_VERSION,
              workers, o->listen_addr, o->listen_port, o->unix_socket_dir,
@@ -434,6 +463,7 @@ int control_run(struct config *cfg, const struct launch *how)
     close_signals(&c);
     stop_done(&c.stop);
     timer_clear(&c.loop.timers, &c.watchdog);
+    if (e == E_OK) { reaper_stop(&c.reaper); }
     monitors_free(&c.monitors);
     lookup_stop(c.shared->lookup);
     shared_stop_helpers(c.shared);

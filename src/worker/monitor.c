@@ -57,6 +57,7 @@ static void start(struct monitors *m, struct database *db, struct userlist *user
     const struct options *o = &db->config->o;
     if (!database_is_monitored(db, users)) { return; }
     struct monitor *mon = mem_new(struct monitor);
+    atomic_fetch_add(&db->watchers, 1);
     mon->all = m;
     mon->database = db;
     mon->users = userlist_ref(users);
@@ -86,6 +87,7 @@ static void on_closed(void *arg)
     struct monitor *mon = arg;
     if (--mon->closing > 0) { return; }
     mon->all->count--;
+    atomic_fetch_sub(&mon->database->watchers, 1);
     userlist_unref(&mon->users);
     mem_free(&mon);
 }
@@ -99,7 +101,6 @@ static void stop(struct monitor *mon)
 }
 
 struct following {
-    struct monitors *all;
     struct database **list;
     size_t count;
 };
@@ -108,26 +109,25 @@ struct following {
 static void collect(struct database *db, void *arg)
 {
     struct following *f = arg;
-    if (atomic_load(&db->retired)) { return; }
+    if (atomic_load(&db->retired) || atomic_load(&db->watchers) > 0) { return; }
     f->list = mem_grow(f->list, f->count + 1, sizeof *f->list);
     f->list[f->count++] = db;
 }
 
-void monitors_follow(struct monitors *m, struct registry *r, struct userlist *users)
+void monitors_leave(struct monitors *m)
 {
     dlist_each (node, &m->list) {
         struct monitor *mon = container_of(node, struct monitor, node);
         if (atomic_load(&mon->database->retired)) { stop(mon); }
     }
-    struct following f = {.all = m};
+}
+
+void monitors_follow(struct monitors *m, struct registry *r, struct userlist *users)
+{
+    monitors_leave(m);
+    struct following f = {0};
     registry_each_database(r, collect, &f);
-    for (size_t i = 0; i < f.count; i++) {
-        bool watched = false;
-        dlist_each (node, &m->list) {
-            watched = watched || container_of(node, struct monitor, node)->database == f.list[i];
-        }
-        if (!watched) { start(m, f.list[i], users); }
-    }
+    for (size_t i = 0; i < f.count; i++) { start(m, f.list[i], users); }
     mem_free(&f.list);
 }
 

@@ -7,7 +7,9 @@
 struct monitors;
 
 struct monitors *monitors_new(struct loop *l);
-/* Databases in force are watched, retired ones no longer. */
+/* Retired databases are watched no longer. */
+void monitors_leave(struct monitors *m);
+/* ... and those in force are. */
 void monitors_follow(struct monitors *m, struct registry *r, struct userlist *users);
 /* Stops all and runs the loop until they are closed. */
 void monitors_free(struct monitors **m);

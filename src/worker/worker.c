@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "pool/reap.h"
 
 enum {
     UPKEEP_US = 333333,
@@ -256,7 +257,7 @@ static void add_pools(struct account *a, void *arg)
     for (size_t i = 0; i < nodes; i++) { ps->list[ps->count++] = a->pools[i]; }
 }
 
-/* Pools live as long as the registry: the list may be walked without its lock. */
+/* Pools live until the callback ends at least: the list may be walked without the lock. */
 static void each_pool(struct worker *w, void (*act)(struct pool *p, struct loop *l))
 {
     struct pools ps = {0};
@@ -345,6 +346,15 @@ void worker_settle(struct worker *w)
 void worker_tidy(struct worker *w)
 {
     each_pool(w, tidy);
+}
+
+void worker_forget(struct worker *w)
+{
+    size_t count;
+    const uint32_t *ids = registry_doomed(w->crew->registry, &count);
+    for (size_t i = 0; i < count && w->front.desk != NULL; i++) {
+        desk_forget(w->front.desk, ids[i]);
+    }
 }
 
 void worker_close_servers(struct worker *w)

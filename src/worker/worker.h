@@ -37,6 +37,8 @@ void worker_configure(struct worker *w);
 void worker_settle(struct worker *w); /* nothing: only that what was posted before has arrived */
 void worker_close_servers(struct worker *w);
 void worker_tidy(struct worker *w); /* what a reload made stale closes now */
+void worker_forget(
+    struct worker *w); /* what it knows of databases that are taken out: pool/reap.h */
 /* ---- SUSPEND: suspend.h */
 void worker_rest(struct worker *w); /* what is quiet is read no more; counts the others */
 void worker_get_up(struct worker *w);

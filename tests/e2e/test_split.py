@@ -310,3 +310,13 @@ def test_show_nodes_knows_the_roles(proxy, replicated):
     for node in replicated.nodes:
         row = next(r for r in text if str(node.port) in r)
         assert ("primary" if node is replicated.primary else "replica") in row
+
+
+def test_databases_made_from_the_star_are_watched_too(run_pgusher, cluster):
+    """Without their probes no node would ever be the primary."""
+    p = run_pgusher({"*": f"host=127.0.0.1 port={cluster.primary.port}"}, monitor_user="postgres",
+                    read_write_split="on", failover_wait=5, autodb_idle_timeout=0.3, server_idle_timeout=0.2)
+    for _ in range(2):
+        with p.connect(dbname="app") as c:
+            assert c.execute("SELECT 1").fetchone() == (1,)
+        wait_for("it to be gone", lambda: len(p.console("SHOW DATABASES")) == 1)

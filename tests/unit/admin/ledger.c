@@ -7,7 +7,7 @@
 static struct page page_of(const char *database, uint64_t xacts, uint64_t xact_time, int64_t at_us)
 {
     struct page p = {.rows = mem_array(struct figures, 1), .count = 1, .at_us = at_us};
-    p.rows[0].database = database;
+    p.rows[0].database = mem_strdup(database);
     p.rows[0].v[FIGURE_XACTS] = xacts;
     p.rows[0].v[FIGURE_XACT_TIME] = xact_time;
     return p;
@@ -32,6 +32,17 @@ TEST(a_database_that_is_new_counts_from_zero_and_one_that_went_is_left_out)
     page_differ(&d, &from, &to);
     CHECK(d.count == 1 && page_find(&d, "old") == NULL);
     CHECK(page_find(&d, "new")->v[FIGURE_XACTS] == 7);
+    page_done(&d);
+    page_done(&from);
+    page_done(&to);
+}
+
+TEST(a_database_that_went_and_came_back_counts_from_zero)
+{
+    struct page from = page_of("a", 100, 0, 0), to = page_of("a", 7, 0, 1000000);
+    struct page d;
+    page_differ(&d, &from, &to);
+    CHECK(d.rows[0].v[FIGURE_XACTS] == 7);
     page_done(&d);
     page_done(&from);
     page_done(&to);
@@ -66,6 +77,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RUN(a_difference_is_what_happened_between_and_how_long_that_was),
         RUN(a_database_that_is_new_counts_from_zero_and_one_that_went_is_left_out),
+        RUN(a_database_that_went_and_came_back_counts_from_zero),
         RUN(counts_are_averaged_per_second_and_times_per_transaction_and_query),
         RUN(nothing_in_no_time_is_zero),
     };

@@ -53,6 +53,54 @@ TEST(a_name_is_one_cap)
     CHECK(limits_cap(&limits, CAP_DATABASE, "app") != app);
 }
 
+TEST(a_cap_that_nobody_refers_to_is_forgotten)
+{
+    struct cap *c = limits_cap(&limits, CAP_USER, "passing");
+    struct share passing;
+    share_init(&passing, &limits, clinic, c);
+    limits_set(&limits, c, 7);
+    limits_drop(&limits, &c);
+    CHECK(c == NULL);
+    c = limits_cap(&limits, CAP_USER, "passing");
+    CHECK(c->most == 7); /* the share had kept it */
+    limits_drop(&limits, &c);
+    share_done(&passing);
+    c = limits_cap(&limits, CAP_USER, "passing");
+    CHECK(c->most == UINT_MAX);
+    limits_drop(&limits, &c);
+}
+
+TEST(a_share_is_unused_when_it_holds_wants_and_owes_nothing)
+{
+    limits_set(&limits, clinic, 1);
+    CHECK(share_is_unused(&a) && share_take(&a) && !share_is_unused(&a));
+    wait_since(&b, 100);
+    CHECK(!share_take(&b) && !share_is_unused(&b)); /* hungry */
+    CHECK(share_yield(&a, 1000000) == &b);
+    wait_since(&b, 0);
+    CHECK(!share_is_unused(&b)); /* a server is being closed for it */
+    CHECK(share_give(&a, &b) == NULL);
+    CHECK(share_is_unused(&a) && share_is_unused(&b));
+    wait_since(&b, 100);
+    CHECK(share_take(&a) && !share_take(&b) && share_give(&a, NULL) == &b);
+    CHECK(!share_is_unused(&b)); /* granted */
+    wait_since(&b, 0);
+    CHECK(share_rest(&b) == NULL && share_is_unused(&b));
+}
+
+TEST(a_hidden_share_is_nobodys_victim)
+{
+    struct share *victims[2];
+    limits_set(&limits, clinic, 1);
+    CHECK(share_take(&a));
+    wait_since(&b, 100);
+    CHECK(!share_take(&b));
+    share_hide(&a);
+    CHECK(share_victims(&b, victims, 2) == 0);
+    share_show(&a);
+    CHECK(share_victims(&b, victims, 2) == 1 && victims[0] == &a);
+}
+
 TEST(neither_cap_is_passed)
 {
     limits_set(&limits, clinic, 3);
@@ -339,6 +387,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH(a_cap_without_a_limit_only_counts),
         WITH(a_name_is_one_cap),
+        WITH(a_cap_that_nobody_refers_to_is_forgotten),
+        WITH(a_share_is_unused_when_it_holds_wants_and_owes_nothing),
+        WITH(a_hidden_share_is_nobodys_victim),
         WITH(neither_cap_is_passed),
         WITH(a_free_slot_goes_to_whose_first_client_waits_longest),
         WITH(who_wants_no_more_is_passed_over),

@@ -11,6 +11,7 @@
 #include "fake_server.h"
 
 enum { LOOPS = 3, ASKERS = 12 };
+#define NOT_BY_ALL __attribute__((unused)) /* who includes this needs not all of it */
 
 struct asker {
     struct ticket ticket;
@@ -85,7 +86,7 @@ static void begin(const char *line)
 }
 
 /* Another user's, of the same database. */
-static struct pool *second_pool(void)
+NOT_BY_ALL static struct pool *second_pool(void)
 {
     return pools[1] = registry_account(registry, database, "other")->pools[0];
 }
@@ -144,7 +145,7 @@ static void give_back(unsigned who)
     CHECK(askers[who].server == NULL);
 }
 
-static void leave(unsigned who)
+NOT_BY_ALL static void leave(unsigned who)
 {
     pool_leave(&askers[who].ticket);
     askers[who].asking = false;
@@ -162,7 +163,7 @@ static struct pool_counts counts(void)
     return c;
 }
 
-static void check_counts(unsigned total, unsigned idle, unsigned waiting)
+NOT_BY_ALL static void check_counts(unsigned total, unsigned idle, unsigned waiting)
 {
     struct pool_counts c = counts();
     CHECK(c.total == total);
