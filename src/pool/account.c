@@ -73,6 +73,49 @@ void account_learn(struct account *a, struct credential *c)
     if (strcmp(a->user, a->server_user) == 0) { vault_put(&a->vault, credential_ref(c)); }
 }
 
+/* ---- whose servers are still there, when a reload makes the pools anew ------------------------
+ */
+
+static const struct account *newest_in(const struct dlist *databases, const struct account *a)
+{
+    const struct account *found = NULL;
+    dlist_each (node, databases) {
+        const struct database *old = container_of(node, struct database, node);
+        if (old == a->database || strcmp(old->name, a->database->name) != 0) { continue; }
+        dlist_each (other_node, &old->accounts) {
+            const struct account *other = container_of(other_node, struct account, node);
+            bool same = !other->shares_pools && strcmp(other->server_user, a->server_user) == 0;
+            if (same) { found = other; }
+        }
+    }
+    return found;
+}
+
+static const struct account *account_before(const struct registry *r, const struct account *a)
+{
+    const struct account *found = newest_in(&r->databases, a);
+    return found != NULL ? found : newest_in(&r->doomed_databases, a);
+}
+
+static bool is_same_node(const struct node *a, const struct node *b)
+{
+    return a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
+/* The pool of the same machine; for one that is new, of the machine that it stands in for. */
+static struct pool *pool_before(const struct account *old, const struct topology *t, size_t i)
+{
+    const struct topology *was = old->database->topology;
+    for (size_t k = 0; k < was->count; k++) {
+        if (is_same_node(&was->nodes[k], &t->nodes[i])) { return old->pools[k]; }
+    }
+    if (i >= was->count) { return NULL; }
+    for (size_t k = 0; k < t->count; k++) {
+        if (is_same_node(&was->nodes[i], &t->nodes[k])) { return NULL; }
+    }
+    return old->pools[i];
+}
+
 struct account *account_new_locked(struct registry *r, struct database *db, const char *user)
 {
     size_t name_len = strlen(db->name) + 1, key_len = name_len + strlen(user);
@@ -100,10 +143,12 @@ struct account *account_new_locked(struct registry *r, struct database *db, cons
         a->pools = container_of(db->accounts.next, struct account, node)->pools;
         a->shares_pools = true;
     } else {
+        const struct account *before = account_before(r, a);
         a->pools = mem_array(struct pool *, db->topology->count);
         for (size_t i = 0; i < db->topology->count; i++) {
+            struct pool *old = before == NULL ? NULL : pool_before(before, db->topology, i);
             a->pools[i] =
-                pool_new(a, &db->topology->nodes[i], &r->servers, r->loops, r->loops_count);
+                pool_new(a, &db->topology->nodes[i], &r->servers, r->loops, r->loops_count, old);
         }
     }
     dlist_push_back(&db->accounts, &a->node);

@@ -5,6 +5,7 @@
 #include "pgwire/frame.h"
 #include "pool/limits.h"
 #include "pool/pool.h"
+#include "pool/seats.h"
 
 struct pool {
     struct lock lock;
@@ -16,15 +17,16 @@ struct pool {
     struct dlist *idle;   /* one list per worker, the next to be used first */
     struct dlist all;
     unsigned waiting, idle_count, total, login;
-    unsigned leaving;   /* were told good-bye, count until they are gone */
-    unsigned checking;  /* idle for long, asked now whether they still are there */
-    struct share share; /* of the caps of its database and user */
+    unsigned leaving;    /* were told good-bye, count until they are gone */
+    unsigned checking;   /* idle for long, asked now whether they still are there */
+    struct share share;  /* of the caps of its database and user */
+    struct seats *seats; /* of pool_size, with the pools it followed and those that follow it */
+    struct dlist kin;    /* in their list */
     struct server_target target;
     const char **startup; /* owned: the array; texts belong to the configuration */
     const char *reset_query, *check_query;
 
     /* ---- what a reload changes; pool_configure() */
-    unsigned size, replica_size, reserve_size; /* under the lock; UINT_MAX: no limit */
     _Atomic unsigned min_size;
     int64_t reserve_wait_us; /* 0: the reserve is never used */
     int64_t login_retry_us;
@@ -41,8 +43,13 @@ struct pool {
 };
 
 /* How many servers it may have: replica_pool_size on a replica, else pool_size; 0 in the ini: no
- * limit. Caller holds the lock. */
-unsigned pool_limit_locked(const struct pool *p);
+ * limit. */
+unsigned pool_limit(const struct pool *p);
+/* A server is to be opened: within the limit and, if allowed, the reserve. */
+bool pool_take_seat(struct pool *p, bool reserve);
+/* One is gone. Returns another of the family whose first client has waited longer than any here, to
+ * be pumped; or NULL. */
+struct pool *pool_give_seat(struct pool *p);
 struct log_who pool_who(const struct server *s);
 void pool_log_closing(const struct server *s, const char *reason);
 

@@ -8,10 +8,39 @@
 #include "pool/internal.h"
 #include "server/tuning.h"
 
-unsigned pool_limit_locked(const struct pool *p)
+unsigned pool_limit(const struct pool *p)
 {
     bool replica = atomic_load_explicit(&p->node->role, memory_order_relaxed) == NODE_REPLICA;
-    return replica ? p->replica_size : p->size;
+    return atomic_load(replica ? &p->seats->replica_size : &p->seats->size);
+}
+
+bool pool_take_seat(struct pool *p, bool reserve)
+{
+    unsigned limit = pool_limit(p), more = reserve ? atomic_load(&p->seats->reserve_size) : 0;
+    return seats_take(p->seats, more > UINT_MAX - limit ? UINT_MAX : limit + more);
+}
+
+struct longest {
+    struct pool *pool;
+    int64_t since_us;
+};
+
+static void compare(struct dlist *member, void *arg)
+{
+    struct longest *l = arg;
+    struct pool *p = container_of(member, struct pool, kin);
+    int64_t oldest_us = atomic_load(&p->share.oldest_us);
+    if (oldest_us == 0 || (l->since_us != 0 && oldest_us >= l->since_us)) { return; }
+    l->pool = p;
+    l->since_us = oldest_us;
+}
+
+struct pool *pool_give_seat(struct pool *p)
+{
+    struct longest l = {.pool = NULL, .since_us = atomic_load(&p->share.oldest_us)};
+    seats_give(p->seats);
+    seats_each(p->seats, compare, &l);
+    return l.pool;
 }
 
 static int pick(int of_user, int of_database, int of_all)
@@ -33,11 +62,13 @@ void pool_configure(struct pool *p, const struct config *cfg)
     int64_t lifetime_us =
         line->server_lifetime_us >= 0 ? line->server_lifetime_us : o->server_lifetime_us;
     lock_take(&p->lock);
-    p->size = limit_of(size);
-    p->replica_size = line->replica_pool_size >= 0 ? limit_of(line->replica_pool_size) : p->size;
+    int replica_size = line->replica_pool_size >= 0 ? line->replica_pool_size : size;
+    atomic_store(&p->seats->size, limit_of(size));
+    atomic_store(&p->seats->replica_size, limit_of(replica_size));
     p->min_size = (unsigned)pick(-1, line->min_pool_size, o->min_pool_size);
-    p->reserve_size = (unsigned)pick(user == NULL ? -1 : user->reserve_pool_size,
-                                     line->reserve_pool_size, o->reserve_pool_size);
+    atomic_store(&p->seats->reserve_size,
+                 (unsigned)pick(user == NULL ? -1 : user->reserve_pool_size,
+                                line->reserve_pool_size, o->reserve_pool_size));
     p->reserve_wait_us = o->reserve_pool_timeout_us;
     p->login_retry_us = o->server_login_retry_us;
     p->round_robin = o->server_round_robin;
@@ -57,7 +88,7 @@ static void add_startup(struct pool *p, unsigned *n, const char *name, const cha
 }
 
 struct pool *pool_new(struct account *a, struct node *node, struct limits *limits,
-                      struct loop **loops, unsigned loops_count)
+                      struct loop **loops, unsigned loops_count, struct pool *before)
 {
     const struct database_config *line = a->database->line;
     const struct options *o = &a->database->config->o;
@@ -67,6 +98,8 @@ struct pool *pool_new(struct account *a, struct node *node, struct limits *limit
     p->node = node;
     p->loops = loops;
     p->loops_count = loops_count;
+    p->seats = before == NULL ? seats_new() : before->seats;
+    seats_join(p->seats, &p->kin);
     dlist_init(&p->waiters);
     dlist_init(&p->all);
     p->idle = mem_array(struct dlist, loops_count);
@@ -133,7 +166,9 @@ void pool_free(struct pool **pp)
     while ((node = dlist_pop_front(&p->all)) != NULL) {
         struct server *s = container_of(node, struct server, all);
         server_free(&s);
+        seats_give(p->seats);
     }
+    seats_leave(&p->seats, &p->kin);
     share_done(&p->share);
     mem_free(&p->idle);
     mem_free(&p->startup);

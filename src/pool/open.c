@@ -29,8 +29,7 @@ const struct fault *pool_failing_locked(const struct pool *p, int64_t now_us)
 static bool may_use_reserve(const struct pool *p, int64_t now_us)
 {
     int64_t oldest_us = atomic_load(&p->share.oldest_us);
-    return p->reserve_wait_us > 0 && p->total - pool_limit_locked(p) < p->reserve_size &&
-           oldest_us != 0 && now_us - oldest_us >= p->reserve_wait_us;
+    return p->reserve_wait_us > 0 && oldest_us != 0 && now_us - oldest_us >= p->reserve_wait_us;
 }
 
 /* Only what must be checked first is left at rest while somebody waits. */
@@ -56,9 +55,12 @@ struct plan pool_plan_locked(struct pool *p, const struct loop *l, int64_t now_u
     if (atomic_load(&p->account->database->paused)) { return nothing; }
     if (p->idle_count > 0) { return plan_check(p, l); }
     if (is_barred(p, now_us)) { return nothing; }
-    bool reserve = p->total >= pool_limit_locked(p);
-    if (reserve && !may_use_reserve(p, now_us)) { return nothing; }
-    if (!share_take(&p->share)) { return (struct plan){.how = OPEN_HUNGRY}; }
+    bool reserve = !pool_take_seat(p, false);
+    if (reserve && (!may_use_reserve(p, now_us) || !pool_take_seat(p, true))) { return nothing; }
+    if (!share_take(&p->share)) {
+        seats_give(p->seats);
+        return (struct plan){.how = OPEN_HUNGRY};
+    }
     p->total++;
     p->login++;
     return (struct plan){.how = reserve ? OPEN_RESERVE : OPEN_NEW};
@@ -262,9 +264,11 @@ static void on_opened(struct server *s, enum err e)
     bool hopeless = p->total == 0;
     lock_drop(&p->lock);
     server_free(&s);
+    struct pool *kin = pool_give_seat(p);
     struct share *next = share_give(&p->share, NULL);
     /* With other servers alive those who wait will get one; without, waiting would be in vain. */
     if (hopeless) { fail_waiters(p, &why); }
+    if (kin != NULL) { pool_pump(kin, l); }
     if (next != NULL) { pool_pump(container_of(next, struct pool, share), l); }
 }
 
@@ -374,11 +378,13 @@ void pool_fill(struct pool *p, struct loop *l, int64_t now_us)
     for (;;) {
         bool open = false;
         lock_take(&p->lock);
-        if (p->total < p->min_size && p->total < pool_limit_locked(p) && !is_barred(p, now_us) &&
-            share_take_spare(&p->share)) {
+        if (p->total < p->min_size && !is_barred(p, now_us) && pool_take_seat(p, false)) {
+            open = share_take_spare(&p->share);
+            if (!open) { seats_give(p->seats); }
+        }
+        if (open) {
             p->total++;
             p->login++;
-            open = true;
         }
         lock_drop(&p->lock);
         if (!open) { return; }

@@ -21,6 +21,11 @@ static struct server *take_idle_locked(struct pool *p, const struct loop *l)
     return oldest;
 }
 
+static bool is_full(const struct pool *p)
+{
+    return atomic_load(&p->seats->taken) >= pool_limit(p);
+}
+
 /* To another loop: if it has an idle one and the pool still is full, it closes it. */
 struct nudge {
     struct letter letter;
@@ -33,7 +38,7 @@ static void open_nudge(struct letter *l)
     struct nudge *n = container_of(l, struct nudge, letter);
     struct pool *p = n->pool;
     lock_take(&p->lock);
-    struct server *s = p->total >= pool_limit_locked(p) ? take_idle_locked(p, n->to) : NULL;
+    struct server *s = is_full(p) ? take_idle_locked(p, n->to) : NULL;
     lock_drop(&p->lock);
     if (s != NULL) { pool_close(&s, "evicted", NULL); }
     mem_free(&n);
@@ -67,9 +72,11 @@ enum err pool_open_own(struct pool *p, struct loop *l, struct server_target *tar
 {
     bool paused = atomic_load(&p->account->database->paused);
     lock_take(&p->lock);
-    bool full = p->total >= pool_limit_locked(p);
-    bool room = !paused && !full && share_take_spare(&p->share);
+    bool full = is_full(p);
+    bool seated = !paused && pool_take_seat(p, false);
+    bool room = seated && share_take_spare(&p->share);
     if (room) { p->total++; }
+    if (seated && !room) { seats_give(p->seats); }
     lock_drop(&p->lock);
     if (full && !paused) { make_room(p, l); }
     if (!room) { return E_AGAIN; }

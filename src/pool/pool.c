@@ -240,7 +240,9 @@ static void bury(struct server **ps, struct share *made_for)
     dlist_remove(&s->all);
     lock_drop(&p->lock);
     server_free(&s);
+    struct pool *kin = pool_give_seat(p);
     struct share *next = share_give(&p->share, made_for);
+    if (kin != NULL) { pool_pump(kin, l); }
     if (next != NULL) { pool_pump(container_of(next, struct pool, share), l); }
 }
 

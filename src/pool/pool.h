@@ -27,8 +27,10 @@ struct ticket { /* one request for a server; embedded in who asks */
     struct fault why;
 };
 
+/* before: the pool it takes the place of, whose servers count in its pool_size until they are gone;
+ * or NULL. */
 struct pool *pool_new(struct account *a, struct node *node, struct limits *limits,
-                      struct loop **loops, unsigned loops_count);
+                      struct loop **loops, unsigned loops_count, struct pool *before);
 void pool_free(struct pool **p);
 /* No server, nobody who waits for one, no request about one under way. */
 bool pool_is_unused(struct pool *p);

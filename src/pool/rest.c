@@ -82,6 +82,8 @@ static const char *is_stale(const struct server *s, int64_t now_us, unsigned lef
     const struct pool *p = s->pool;
     const char *reason = pool_must_close(s, now_us);
     if (reason != NULL) { return s->close_needed ? "database configuration changed" : reason; }
+    unsigned most = pool_limit(p), reserve = atomic_load(&p->seats->reserve_size);
+    if (left > most && left - most > reserve) { return "too many servers in the pool"; }
     bool idle = p->idle_timeout_us > 0 && now_us - s->released_us > p->idle_timeout_us;
     return idle && left > p->min_size ? "server idle timeout" : NULL;
 }

@@ -9,6 +9,7 @@ import re
 
 import pytest
 
+from harness import wire
 from harness.process import give_away, wait_for
 
 
@@ -239,3 +240,24 @@ def test_clients_and_their_transactions_outlive_failed_reloads(proxy, console, p
         proxy.path.write_text("[pgusher]\nnonsense = 1\n")
         refused(proxy, console, before, "nonsense")
     assert c.simple("COMMIT").status == "I"
+
+
+def test_old_and_new_pools_of_a_changed_line_stay_within_pool_size(run_pgusher, cluster):
+    p = run_pgusher({"app": cluster.primary.connstr + " pool_size=2"})
+    late = [p.raw() for _ in range(3)]
+    for c in late:
+        c.startup()
+    held = [p.connect(autocommit=False) for _ in range(2)]
+    pids = {c.execute("SELECT pg_backend_pid()").fetchone()[0] for c in held}
+    p.databases["app"] += " application_name=later"
+    p.write()
+    p.console("RELOAD")
+    for c in late:
+        c.send(wire.query("SELECT pg_backend_pid()"))
+    assert all(c.quiet(0.1) for c in late)
+    assert sum(int(r["current_connections"]) for r in p.console("SHOW DATABASES") if r["name"] == "app") == 2
+    held[0].rollback()
+    got = {int(c.until_ready().value()) for c in late}
+    assert len(got) == 1 and not got & pids  # one after the other, on the one place that is free
+    held[1].rollback()
+    assert held[1].execute("SELECT 1").fetchone() == (1,)
