@@ -93,7 +93,7 @@ static const enum option_id waiting[] = {
     OPTION_resolv_conf,
     OPTION_dns_zone_check_period,
     OPTION_http_listen,
-    OPTION_primary_reads,
+
 };
 
 static bool is_given(const struct options *o, const struct option_row *row)

@@ -24,7 +24,31 @@ static struct node *choose_replica(const struct request *r)
                                     : recency_last(db->recency, j->deps, j->deps_count);
         if (last_us > since_us) { since_us = last_us; }
     }
-    return route_replica(db->topology, since_us, db->max_lag_us, clock_now_us());
+    bool with_primary = c->front->config->o.primary_reads == PRIMARY_ALWAYS;
+    return route_replica(db->topology, since_us, db->max_lag_us, clock_now_us(), with_primary);
+}
+
+/* A read that no replica may answer now is not the primary's either. What fills Redis is: it is
+   asked for on the primary always. */
+static bool must_not_read_primary(const struct request *r)
+{
+    const struct database *db = r->client->account->database;
+    return r->client->front->config->o.primary_reads == PRIMARY_NEVER && db->topology->count > 1 &&
+           !(r->filling && db->cache == CACHE_REDIS);
+}
+
+/* No node will do now: one may soon. */
+static enum move await_node(struct request *r, const char *failed, const char *hint)
+{
+    int64_t now_us = clock_now_us();
+    if (now_us - r->arrived_us < r->client->front->config->o.failover_wait_us) {
+        request_wait(r, now_us + FAILOVER_LOOK_US);
+        return MOVE_WAIT;
+    }
+    struct fault why;
+    (void)fault_state(&why, E_LOST, "57P03", "%s", failed);
+    fault_hint(&why, "%s", hint);
+    return request_fail(r, &why);
 }
 
 static bool may_use_replica(const struct request *r)
@@ -60,21 +84,17 @@ enum move step_route(struct request *r)
         return MOVE_AGAIN;
     }
     struct topology *t = c->account->database->topology;
-    struct node *n = may_use_replica(r) ? choose_replica(r) : NULL;
+    bool reads = may_use_replica(r);
+    struct node *n = reads ? choose_replica(r) : NULL;
     r->on_replica = n != NULL;
+    if (n == NULL && reads && must_not_read_primary(r)) {
+        return await_node(r, "no replica can answer this read",
+                          "Waited failover_wait for one; primary_reads is never.");
+    }
     if (n == NULL) { n = route_primary(t); }
-    if (n == NULL) {
-        /* Failover is observed, never caused: wait for whoever promotes. */
-        const struct options *o = &c->front->config->o;
-        int64_t now_us = clock_now_us();
-        if (now_us - r->arrived_us < o->failover_wait_us) {
-            request_wait(r, now_us + FAILOVER_LOOK_US);
-            return MOVE_WAIT;
-        }
-        struct fault why;
-        (void)fault_state(&why, E_LOST, "57P03", "no primary server can be reached");
-        fault_hint(&why, "Waited failover_wait for one to be promoted.");
-        return request_fail(r, &why);
+    if (n == NULL) { /* failover is observed, never caused: wait for whoever promotes */
+        return await_node(r, "no primary server can be reached",
+                          "Waited failover_wait for one to be promoted.");
     }
     r->ticket.pool = c->account->pools[n->index];
     return MOVE_ON;
@@ -110,7 +130,7 @@ static enum move try_elsewhere(struct request *r)
     struct fault why = r->ticket.why;
     r->ticket.why.code = E_OK;
     if (r->on_replica) { /* a dead replica costs nothing but this try */
-        r->primary_only = true;
+        r->primary_only = !must_not_read_primary(r);
         r->step = STEP_ROUTE;
         return MOVE_AGAIN;
     }

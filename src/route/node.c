@@ -112,7 +112,8 @@ static bool may_serve(const struct node *n, int64_t since_us, int64_t max_lag_us
     return caught_up_us > since_us && now_us - caught_up_us <= max_lag_us;
 }
 
-struct node *route_replica(struct topology *t, int64_t since_us, int64_t max_lag_us, int64_t now_us)
+struct node *route_replica(struct topology *t, int64_t since_us, int64_t max_lag_us, int64_t now_us,
+                           bool with_primary)
 {
     if (!atomic_load(&t->probed) || t->count < 2) { return NULL; }
     unsigned first = atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed);
@@ -123,12 +124,12 @@ struct node *route_replica(struct topology *t, int64_t since_us, int64_t max_lag
         fit += may_serve(&t->nodes[i], since_us, max_lag_us, now_us) ? 1 : 0;
     }
     if (fit == 0) { return NULL; }
-    unsigned skip = first % fit;
+    unsigned skip = first % (fit + with_primary); /* the last turn is the primary's */
     for (size_t i = 0; i < t->count; i++) {
         if (!may_serve(&t->nodes[i], since_us, max_lag_us, now_us)) { continue; }
         if (skip-- == 0) { return &t->nodes[i]; }
     }
-    return NULL; /* the last fit one fell out between the two walks */
+    return NULL; /* that, or the last fit one fell out between the two walks */
 }
 
 void route_node_failed(struct node *n, int64_t now_us)

@@ -61,11 +61,11 @@ void node_set_error(struct node *n, const char *text);
 struct node *route_primary(struct topology *t);
 /*
  * A replica that is up, lags at most max_lag_us and has replayed every commit acknowledged up to
- * and including since_us (0: none is asked for); round robin among those. NULL: none: use the
- * primary.
+ * and including since_us (0: none is asked for); round robin among those. NULL: none, or
+ * with_primary and it is the primary's turn among them.
  */
-struct node *route_replica(struct topology *t, int64_t since_us, int64_t max_lag_us,
-                           int64_t now_us);
+struct node *route_replica(struct topology *t, int64_t since_us, int64_t max_lag_us, int64_t now_us,
+                           bool with_primary);
 /* A worker met a dead node (connect refused, admin shutdown): no new query goes there until a probe
    says otherwise, or ROUTE_RETRY_US later when nothing probes. */
 void route_node_failed(struct node *n, int64_t now_us);

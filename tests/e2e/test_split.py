@@ -320,3 +320,33 @@ def test_databases_made_from_the_star_are_watched_too(run_pgusher, cluster):
         with p.connect(dbname="app") as c:
             assert c.execute("SELECT 1").fetchone() == (1,)
         wait_for("it to be gone", lambda: len(p.console("SHOW DATABASES")) == 1)
+
+
+def reads_on(run_pgusher, replicated, table, **options):
+    p = run_pgusher({"app": f"{replicated.host_list} dbname=app"}, monitor_user="postgres", read_write_split="on",
+                    read_consistency="session", replica_lag_check_period="50ms", **options)
+    settle(p, replicated)
+    return p, p.connect()
+
+
+def test_with_primary_reads_always_the_primary_takes_its_turn(run_pgusher, replicated, table):
+    _, c = reads_on(run_pgusher, replicated, table, primary_reads="always")
+    seen = [where(replicated, lambda: c.execute(f"SELECT '{table}{i}'"), f"{table}{i}'").pop() for i in range(6)]
+    assert (seen.count("primary"), seen.count("replica")) == (2, 4)
+
+
+def test_with_primary_reads_never_a_read_waits_for_a_replica(run_pgusher, replicated, table):
+    p, c = reads_on(run_pgusher, replicated, table, primary_reads="never", failover_wait=1)
+    for node in replicated.replicas:
+        node.execute("SELECT pg_wal_replay_pause()")
+    try:
+        c.execute(f"UPDATE {table} SET v = 'w' WHERE id = 2")
+        with pytest.raises(psycopg.errors.CannotConnectNow, match="no replica can answer this read"):
+            c.execute(f"SELECT v FROM {table} WHERE id = 2")
+        assert c.execute(f"SELECT v FROM {table} WHERE id = 2 FOR SHARE").fetchone() == ("w",)  # no mere read
+    finally:
+        for node in replicated.replicas:
+            node.execute("SELECT pg_wal_replay_resume()")
+    mark = f"SELECT v /* {table} */"
+    nodes = where(replicated, lambda: c.execute(f"{mark} FROM {table} WHERE id = 2"), mark)
+    assert nodes == {"replica"}

@@ -79,7 +79,7 @@ TEST(without_probes_no_read_leaves_the_primary)
 {
     struct topology *t = three_nodes(false);
     is_replica(&t->nodes[1], 1000);
-    CHECK(route_replica(t, 0, INT64_MAX, 1000) == NULL);
+    CHECK(route_replica(t, 0, INT64_MAX, 1000, false) == NULL);
     topology_free(&t);
 }
 
@@ -117,9 +117,12 @@ TEST(a_read_goes_to_a_replica_that_replayed_past_the_write)
     is_primary(&t->nodes[0], 1);
     is_replica(&t->nodes[1], 1000);
     is_replica(&t->nodes[2], 2000);
-    for (int i = 0; i < 4; i++) { CHECK(route_replica(t, 1500, 10000, 2100) == &t->nodes[2]); }
-    CHECK(route_replica(t, 2000, 10000, 2100) == NULL); /* the same microsecond is no proof */
-    CHECK(route_replica(t, 1999, 10000, 2100) == &t->nodes[2]);
+    for (int i = 0; i < 4; i++) {
+        CHECK(route_replica(t, 1500, 10000, 2100, false) == &t->nodes[2]);
+    }
+    CHECK(route_replica(t, 2000, 10000, 2100, false) ==
+          NULL); /* the same microsecond is no proof */
+    CHECK(route_replica(t, 1999, 10000, 2100, false) == &t->nodes[2]);
     topology_free(&t);
 }
 
@@ -129,11 +132,26 @@ TEST(replicas_take_turns_also_when_one_between_them_is_down)
     for (int i = 0; i < 3; i++) { is_replica(&t->nodes[i], 1000); }
     route_node_failed(&t->nodes[1], 1000);
     int got[3] = {0};
-    for (int i = 0; i < 100; i++) { got[route_replica(t, 0, 10000, 1000)->index]++; }
+    for (int i = 0; i < 100; i++) { got[route_replica(t, 0, 10000, 1000, false)->index]++; }
     CHECK(got[0] == 50 && got[1] == 0 && got[2] == 50);
     route_node_worked(&t->nodes[1]);
-    for (int i = 0; i < 300; i++) { got[route_replica(t, 0, 10000, 1000)->index]++; }
+    for (int i = 0; i < 300; i++) { got[route_replica(t, 0, 10000, 1000, false)->index]++; }
     CHECK(got[1] == 100);
+    topology_free(&t);
+}
+
+TEST(the_primary_takes_its_turn_where_it_may)
+{
+    struct topology *t = three_nodes(true);
+    is_primary(&t->nodes[0], 1);
+    is_replica(&t->nodes[1], 1000);
+    is_replica(&t->nodes[2], 1000);
+    int got[3] = {0};
+    for (int i = 0; i < 90; i++) {
+        const struct node *n = route_replica(t, 0, 10000, 1000, true);
+        got[n == NULL ? 0 : n->index]++;
+    }
+    CHECK(got[0] == 30 && got[1] == 30 && got[2] == 30);
     topology_free(&t);
 }
 
@@ -141,8 +159,8 @@ TEST(a_replica_that_lags_or_was_not_probed_for_long_is_left_out)
 {
     struct topology *t = three_nodes(true);
     is_replica(&t->nodes[1], 1000);
-    CHECK(route_replica(t, 0, 500, 1500) == &t->nodes[1]);
-    CHECK(route_replica(t, 0, 500, 1501) == NULL);
+    CHECK(route_replica(t, 0, 500, 1500, false) == &t->nodes[1]);
+    CHECK(route_replica(t, 0, 500, 1501, false) == NULL);
     topology_free(&t);
 }
 
@@ -150,7 +168,7 @@ TEST(a_replica_of_unknown_position_serves_nothing)
 {
     struct topology *t = three_nodes(true);
     is_replica(&t->nodes[1], 0);
-    CHECK(route_replica(t, 0, INT64_MAX, 5) == NULL);
+    CHECK(route_replica(t, 0, INT64_MAX, 5, false) == NULL);
     topology_free(&t);
 }
 
@@ -160,7 +178,7 @@ TEST(a_demoted_primary_takes_neither_writes_nor_reads)
     is_primary(&t->nodes[0], 3);
     route_node_demoted(&t->nodes[0]);
     CHECK(route_primary(t) == NULL);
-    CHECK(route_replica(t, 0, INT64_MAX, 5) == NULL);
+    CHECK(route_replica(t, 0, INT64_MAX, 5, false) == NULL);
     topology_free(&t);
 }
 
@@ -177,6 +195,7 @@ int main(void)
         RUN(an_older_timeline_is_not_followed_even_when_the_newer_primary_is_down),
         RUN(a_read_goes_to_a_replica_that_replayed_past_the_write),
         RUN(replicas_take_turns_also_when_one_between_them_is_down),
+        RUN(the_primary_takes_its_turn_where_it_may),
         RUN(a_replica_that_lags_or_was_not_probed_for_long_is_left_out),
         RUN(a_replica_of_unknown_position_serves_nothing),
         RUN(a_demoted_primary_takes_neither_writes_nor_reads),

@@ -102,8 +102,8 @@ TEST(a_replica_has_the_moment_of_the_newest_sample_it_replayed)
     CHECK(atomic_load(&s.b->lag_us) == 311 - 200);
     replica(&s, s.c, 310, 4999, 1);
     CHECK(atomic_load(&s.c->caught_up_us) == 0);
-    CHECK(route_replica(s.t, 150, 10000, 320) == s.b);
-    CHECK(route_replica(s.t, 250, 10000, 320) == NULL);
+    CHECK(route_replica(s.t, 150, 10000, 320, false) == s.b);
+    CHECK(route_replica(s.t, 250, 10000, 320, false) == NULL);
     replica(&s, s.b, 400, 7000, 1);
     CHECK(atomic_load(&s.b->caught_up_us) == 300);
     end(&s);
@@ -163,12 +163,12 @@ TEST(a_replica_of_the_old_timeline_serves_nothing_after_a_promotion)
     settled(&s);
     primary(&s, s.a, 100, 5000, 1);
     replica(&s, s.c, 110, 5000, 1);
-    CHECK(route_replica(s.t, 0, 10000, 120) == s.c);
+    CHECK(route_replica(s.t, 0, 10000, 120, false) == s.c);
     primary(&s, s.b, 300, 5100, 2);
     CHECK(observer_wants_timeline(&s.o, s.c));
     replica(&s, s.c, 310, 9999, 0); /* its position is beyond the fork: another history */
     CHECK(atomic_load(&s.c->caught_up_us) == 0);
-    CHECK(route_replica(s.t, 0, 10000, 320) == NULL);
+    CHECK(route_replica(s.t, 0, 10000, 320, false) == NULL);
     replica(&s, s.c, 410, 5100, 2);
     CHECK(!observer_wants_timeline(&s.o, s.c));
     CHECK(atomic_load(&s.c->caught_up_us) == 300);
