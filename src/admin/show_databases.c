@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "config/option.h"
+#include "net/names.h"
 
 static int over(int given, int otherwise)
 {
@@ -293,6 +294,24 @@ static void put_list(struct table *t, const char *name, size_t items)
     table_end(t);
 }
 
+static void count_name(void *arg, const char *host, int64_t ttl_us, const struct address *list,
+                       unsigned count)
+{
+    (void)host;
+    (void)ttl_us;
+    (void)list;
+    (void)count;
+    ++*(size_t *)arg;
+}
+
+/* Host names that are remembered. */
+static size_t count_names(const struct front *f)
+{
+    size_t n = 0;
+    if (f->loop->names != NULL) { names_each(f->loop->names, clock_now_us(), count_name, &n); }
+    return n;
+}
+
 static void fill_lists(struct gathering *g, struct table *t)
 {
     struct registry *r = g->office->front->registry;
@@ -321,7 +340,7 @@ static void fill_lists(struct gathering *g, struct table *t)
     put_list(t, "login_clients", g->logins);
     put_list(t, "free_servers", 0);
     put_list(t, "used_servers", used);
-    put_list(t, "dns_names", 0);
+    put_list(t, "dns_names", count_names(g->office->front));
     put_list(t, "dns_zones", 0);
     put_list(t, "dns_queries", 0);
     put_list(t, "dns_pending", 0);

@@ -157,6 +157,7 @@ def test_names_of_hosts_are_remembered(run_pgusher, cluster):
     assert len({backend(c) for c in held}) == 3  # whichever of the name's addresses answers
     row = p.console("SHOW DNS_HOSTS")[0]
     assert row["hostname"] == "localhost" and "127.0.0.1" in row["addrs"] and 0 <= int(row["ttl"]) <= 15
+    assert {r["list"]: r["items"] for r in p.console("SHOW LISTS")}["dns_names"] == "1"
 
 
 def test_a_name_that_does_not_exist_is_told_at_once(run_pgusher):
