@@ -247,9 +247,10 @@ static void free_database(struct registry *r, struct database *db)
     database_free(r, &db);
 }
 
-void registry_reap(struct registry *r)
+size_t registry_reap(struct registry *r)
 {
     struct dlist databases, accounts, *node;
+    size_t freed = 0;
     dlist_init(&databases);
     dlist_init(&accounts);
     lock_take(&r->lock);
@@ -266,8 +267,11 @@ void registry_reap(struct registry *r)
     lock_drop(&r->lock);
     while ((node = dlist_pop_front(&accounts)) != NULL) {
         free_account(r, container_of(node, struct account, node));
+        freed++;
     }
     while ((node = dlist_pop_front(&databases)) != NULL) {
         free_database(r, container_of(node, struct database, node));
+        freed++;
     }
+    return freed;
 }

@@ -16,5 +16,6 @@
 bool registry_doom(struct registry *r, int64_t now_us);
 /* During the rounds, on any worker: the databases that are out, by their ids. */
 const uint32_t *registry_doomed(const struct registry *r, size_t *ret_count);
-/* The rounds are over: frees what is still unused and puts back the rest. */
-void registry_reap(struct registry *r);
+/* The rounds are over: frees what is still unused and puts back the rest. Returns how many
+ * databases and accounts are freed. */
+size_t registry_reap(struct registry *r);

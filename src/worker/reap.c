@@ -1,10 +1,12 @@
 /* A look three times a second, and two rounds through the workers for what it found. */
 #include "worker/reap.h"
 
+#include <malloc.h>
+
 #include "base/clock.h"
 #include "pool/reap.h"
 
-enum { LOOK_US = 333333 };
+enum { LOOK_US = 333333, MANY = 200 };
 
 static void look_again(struct reaper *r)
 {
@@ -15,7 +17,11 @@ static void second_is_over(void *arg)
 {
     struct reaper *r = arg;
     if (r->stopped) { return; }
-    registry_reap(r->registry);
+    r->freed += registry_reap(r->registry);
+    if (r->freed >= MANY) { /* of some 20 kB each: the system shall have them back */
+        (void)malloc_trim(0);
+        r->freed = 0;
+    }
     look_again(r);
 }
 

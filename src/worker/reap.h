@@ -12,6 +12,7 @@ struct reaper {
     struct loop *loop;
     struct timer timer;
     bool stopped;
+    size_t freed; /* since the memory was given back */
 };
 
 void reaper_start(struct reaper *r);
