@@ -81,6 +81,7 @@ struct client {
     bool draining;
     uint32_t pins; /* enum stmt_pin: why it keeps its server */
     int64_t pinned_us;
+    bool settings_unclear;  /* PIN_SETTING: of a setting that nobody knows the name of */
     int64_t wrote_us;       /* its last commit that wrote */
     uint32_t sequences_on;  /* backend pid of the server where it last took values of sequences */
     struct hmap statements; /* struct client_stmt */

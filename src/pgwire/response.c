@@ -83,6 +83,22 @@ enum err response_read_complete(struct bytes body, const char **tag)
     return E_OK;
 }
 
+enum err response_read_row(struct bytes body, struct bytes *fields, unsigned room,
+                           unsigned *ret_count)
+{
+    struct cursor c = cursor_of(body);
+    unsigned count = cursor_u16(&c);
+    for (unsigned i = 0; i < count && !c.bad; i++) {
+        uint32_t len = cursor_u32(&c);
+        struct bytes field = len == UINT32_MAX ? (struct bytes){0} : cursor_take(&c, len);
+        if (i < room) { fields[i] = field; }
+    }
+    enum err e = cursor_end(&c);
+    if (e != E_OK) { return e; }
+    *ret_count = count;
+    return E_OK;
+}
+
 enum err response_read_error(struct bytes body, struct error_msg *ret)
 {
     struct cursor c = cursor_of(body);

@@ -22,6 +22,7 @@ struct pool {
     struct share share;  /* of the caps of its database and user */
     struct seats *seats; /* of pool_size, with the pools it followed and those that follow it */
     struct dlist kin;    /* in their list */
+    unsigned pinned, pinned_limit; /* kept by their clients; the limit 0: none */
     struct server_target target;
     const char **startup; /* owned: the array; texts belong to the configuration */
     const char *reset_query, *check_query;
@@ -38,8 +39,9 @@ struct pool {
     int64_t failed_us;   /* of the last one; 0: it worked */
     struct fault failed; /* what is told until the next try */
 
-    _Atomic int64_t aged_us;  /* when a server was closed for its age last */
-    _Atomic unsigned cancels; /* requests for its servers that are under way */
+    _Atomic int64_t aged_us;        /* when a server was closed for its age last */
+    _Atomic unsigned cancels;       /* requests for its servers that are under way */
+    _Atomic int64_t pinned_told_us; /* when the log said last that most are pinned */
 };
 
 /* How many servers it may have: replica_pool_size on a replica, else pool_size; 0 in the ini: no
@@ -74,6 +76,10 @@ void pool_take_back(struct server *s, bool fresh);
 void pool_close(struct server **s, const char *reason, struct share *made_for);
 /* The same at once, without waiting for the server to let go. */
 void pool_bury(struct server **s, const char *reason, struct share *made_for);
+
+/* ---- pin.c */
+/* The client has let go of it. */
+void pool_unpin(struct server *s);
 
 /* ---- open.c */
 enum opening { OPEN_NOTHING, OPEN_NEW, OPEN_RESERVE, OPEN_HUNGRY, OPEN_CHECK };

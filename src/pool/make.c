@@ -69,6 +69,7 @@ void pool_configure(struct pool *p, const struct config *cfg)
     atomic_store(&p->seats->reserve_size,
                  (unsigned)pick(user == NULL ? -1 : user->reserve_pool_size,
                                 line->reserve_pool_size, o->reserve_pool_size));
+    p->pinned_limit = (unsigned)o->max_pinned_servers;
     p->reserve_wait_us = o->reserve_pool_timeout_us;
     p->login_retry_us = o->server_login_retry_us;
     p->round_robin = o->server_round_robin;

@@ -237,6 +237,7 @@ static void bury(struct server **ps, struct share *made_for)
     lock_take(&p->lock);
     p->total--;
     p->leaving -= s->leaving;
+    p->pinned -= s->pinned;
     dlist_remove(&s->all);
     lock_drop(&p->lock);
     server_free(&s);
@@ -355,6 +356,7 @@ static void on_cleaned(struct server *s, enum err e)
 void pool_checkin(struct server **ps)
 {
     struct server *s = *ps;
+    pool_unpin(s);
     bool always = s->pool->reset_always && s->pool->reset_query[0] != '\0';
     if (always || s->reset_needed) {
         pool_recover(ps, false, always ? WASH_QUERY : WASH_NONE);
@@ -367,6 +369,7 @@ void pool_checkin(struct server **ps)
 void pool_recover(struct server **ps, bool cancel, enum wash wash)
 {
     struct server *s = *ps;
+    pool_unpin(s);
     if (s->reset_needed) { wash = WASH_ALL; }
     const char *query = wash == WASH_NONE ? NULL : "DISCARD ALL";
     *ps = NULL;

@@ -55,6 +55,12 @@ void pool_leave(struct ticket *t);
 void pool_checkin(struct server **s);
 /* The server is not in order and is closed. reason: for the log. */
 void pool_discard(struct server **s, const char *reason);
+/*
+ * Its client will keep it between transactions: it counts as pinned until it is checked in,
+ * recovered or discarded. anyway: it does so already, whatever the limit. false: as many are pinned
+ * as may be.
+ */
+bool pool_pin(struct server *s, bool anyway);
 enum wash {
     WASH_NONE,
     WASH_QUERY, /* server_reset_query; DISCARD ALL when there is none */

@@ -160,7 +160,9 @@ static struct verdict discard(struct walk *w, const PgQuery__DiscardStmt *discar
         return (struct verdict){.kind = STMT_DISCARD, .name = "plans"};
     case PG_QUERY__DISCARD_MODE__DISCARD_SEQUENCES:
         return (struct verdict){.kind = STMT_DISCARD, .name = "sequences"};
-    default: return (struct verdict){.kind = STMT_DISCARD, .name = "temp"};
+    default:
+        w->facts->flags |= STMT_FREES;
+        return (struct verdict){.kind = STMT_DISCARD, .name = "temp"};
     }
 }
 
@@ -259,6 +261,7 @@ static struct verdict session(struct walk *w, const PgQuery__Node *node)
     case PG_QUERY__NODE__NODE_FETCH_STMT:
         return (struct verdict){.kind = STMT_FETCH, .name = node->fetch_stmt->portalname};
     case PG_QUERY__NODE__NODE_CLOSE_PORTAL_STMT:
+        w->facts->flags |= STMT_FREES;
         return (struct verdict){.kind = STMT_FETCH, .name = node->close_portal_stmt->portalname};
     default: /* LOAD */
         w->facts->pins |= PIN_LOAD;
@@ -310,6 +313,8 @@ static struct verdict statement(struct walk *w, const PgQuery__Node *node)
         return (struct verdict){.kind = STMT_DDL};
     case PG_QUERY__NODE__NODE_VACUUM_STMT:
     case PG_QUERY__NODE__NODE_CHECK_POINT_STMT: return walked(w, node, STMT_UTILITY);
+    case PG_QUERY__NODE__NODE_DROP_STMT:
+    case PG_QUERY__NODE__NODE_DROP_OWNED_STMT: w->facts->flags |= STMT_FREES; return ddl(w, node);
     case PG_QUERY__NODE__NODE_CLUSTER_STMT:
     case PG_QUERY__NODE__NODE_REINDEX_STMT:
     case 0: w->facts->flags |= STMT_WRITES_ALL; return walked(w, node, STMT_UTILITY);

@@ -84,6 +84,8 @@ enum stmt_flag {
     STMT_TEMP_DROP = 1 << 20,       /* CREATE TEMP ... ON COMMIT DROP only */
     STMT_FORGETS = 1 << 22,         /* DEALLOCATE ALL or DISCARD ALL is among the statements */
     STMT_OWN_SEQUENCE = 1 << 23,    /* lastval() or currval() is called */
+    STMT_FREES = 1 << 24, /* may end what pins: DROP, DISCARD TEMP, CLOSE, pg_advisory_unlock() and
+                             pg_try_advisory_lock(), which may not have got it */
     STMT_BACKSLASH = 1 << 21, /* a backslash is in the text: with standard_conforming_strings off it
                                  may mean something else than what is told here */
 };

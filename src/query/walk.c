@@ -236,6 +236,10 @@ static void see_call(struct walk *w, const ProtobufCMessage *m)
     if (!w->plan_only && (strcmp(name, "lastval") == 0 || strcmp(name, "currval") == 0)) {
         w->facts->flags |= STMT_OWN_SEQUENCE;
     }
+    if (!w->plan_only && (strncmp(name, "pg_advisory_unlock", 18) == 0 ||
+                          strncmp(name, "pg_try_advisory_lock", 20) == 0)) {
+        w->facts->flags |= STMT_FREES;
+    }
     note_schema(w, schema);
     if (!setting_from_call(w, schema, name, call) && !w->plan_only) {
         for (size_t i = 0; i < sizeof pinning_functions / sizeof pinning_functions[0]; i++) {

@@ -190,6 +190,14 @@ static enum err add_text(struct request *r, struct known *k, struct bytes text,
     f->ends = f->ends || s->kind == STMT_COMMIT || s->kind == STMT_ROLLBACK ||
               s->kind == STMT_ROLLBACK_TO ||
               (s->flags & (STMT_TRANSACTION | STMT_ROLLS_BACK_TO)) != 0;
+    bool several = r->unit.kind == UNIT_BATCH && !r->unit.plain;
+    bool sets =
+        (s->pins & PIN_SETTING) != 0 || (several && (s->kind == STMT_SET || s->kind == STMT_RESET));
+    if (sets && (bind != NULL || r->unit.kind != UNIT_BATCH)) {
+        struct bound bound = {.bind = bind};
+        touched_note(r, s, bound_param, &bound);
+        buf_done(&bound.text);
+    }
     unsigned hints = hint_read(text);
     if ((hints & HINT_PRIMARY) != 0) { f->replica = false; }
     if ((hints & HINT_NOCACHE) != 0) { f->nocache = true; }

@@ -35,23 +35,6 @@ static void end_transaction(struct request *r, bool committed)
     }
 }
 
-static void pin(struct request *r)
-{
-    struct client *c = r->client;
-    if (r->pins == 0) { return; }
-    if (c->pins == 0) { c->pinned_us = loop_now(c->front->loop); }
-    c->pins |= r->pins;
-    r->pins = 0;
-}
-
-/* DISCARD ALL: the session is as at its start. */
-static void unpin(struct request *r)
-{
-    r->client->pins = r->client->account->mode == POOL_SESSION ? PIN_SESSION : 0;
-    r->client->sequences_on = 0;
-    r->pins = 0;
-}
-
 static void set_date_style(const struct varset **slot, const char *value)
 {
     struct varset_edit edit;
@@ -92,17 +75,12 @@ void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_ba
         ((r->pins & PIN_UNKNOWN) != 0 || r->server->reset_needed)) {
         r->server->sure = false;
     }
-    if (!failed) {
-        if ((r->resets & RESET_PINS) != 0) { unpin(r); }
-        pin(r);
-    } else if (r->partly) {
-        pin(r);
-    }
+    r->frees = r->frees || rolled_back;
+    pins_settle(r, failed);
     if (failed && r->resets != 0 && r->server != NULL) {
         r->server->sure = false; /* DISCARD ALL may have been done before the error */
     }
     if (r->dates && !failed && r->server != NULL) { take_date_style(r); }
-    r->pins = 0;
     r->resets = 0;
     r->dates = r->partly = false;
     /* In a text of several, or AND CHAIN, it may be over though an error or a new one follows. */
@@ -115,11 +93,23 @@ void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_ba
     if (status == 'I') { end_transaction(r, committed || (!failed && !rolled_back)); }
 }
 
+void finish_discarded(struct request *r)
+{
+    struct client *c = r->client;
+    server_settle(r->server, varset_empty());
+    varset_unref(&c->wanted);
+    varset_unref(&c->in_tx);
+    c->wanted = varset_ref(c->base);
+    c->in_tx = varset_ref(c->base);
+    pins_discarded(r);
+}
+
 void finish_release(struct request *r)
 {
     buf_clear(&r->again);
     r->tries = 0;
-    r->on_replica = r->primary_only = false;
+    r->on_replica = r->primary_only = r->frees = false;
+    touched_forget(r);
     pool_checkin(&r->server);
 }
 
@@ -187,7 +177,7 @@ void finish_abandon(struct client *c)
     if (r->cache.state != NULL) { cache_drop(r->desk->cache, &r->cache, false); }
     struct server *s = r->server;
     if (s != NULL) {
-        enum { UNDOABLE = PIN_LOAD | PIN_UNKNOWN };
+        enum { UNDOABLE = PIN_LOAD | PIN_SEED | PIN_UNKNOWN };
         uint32_t pins = c->pins | r->pins;
         if (r->writes_all || r->writes_count > 0) { (void)store_bump(r); }
         if (r->bumping) { cache_bump_forget(r->desk->cache, &r->bump); }

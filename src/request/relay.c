@@ -22,6 +22,7 @@ struct relay {
     bool stop;       /* ReadyForQuery is held back until the cache knows */
     bool lost;
     bool refused;      /* lost by our own doing: asking again would end the same */
+    bool over;         /* the server ended the session for what the client sent */
     uint8_t breach;    /* the client's message, answered here, that COPY does not allow */
     struct fault *why; /* of being lost */
 };
@@ -186,6 +187,11 @@ static bool take_error(struct relay *y, struct bytes body)
     server_saw_error(y->s);
     r->broken = r->broken || r->filling;
     if (response_read_error(body, &m) != E_OK) { m = (struct error_msg){0}; }
+    /* A FATAL follows, but may be lost when more is written to a server that is gone. */
+    if (y->s->copy_in && m.sqlstate != NULL && strcmp(m.sqlstate, "08P01") == 0) {
+        y->over = true;
+        return true;
+    }
     if (x == NULL || may_ask_again(y, &m)) { /* nothing was asked: it says good-bye */
         y->lost = true;
         (void)fault_state(y->why, E_LOST, "08006", "server closed the connection: %s",
@@ -202,12 +208,18 @@ static bool take_error(struct relay *y, struct bytes body)
         server_plan_failed(y->s, x->id);
         if (replan(y)) { return false; }
     }
+    const struct statement *only = r->facts.only;
+    if (only != NULL && only->kind == STMT_UNKNOWN && m.sqlstate != NULL &&
+        strcmp(m.sqlstate, "42601") == 0) {
+        r->pins &= ~(uint32_t)PIN_UNKNOWN; /* a text that the server cannot read either: not run */
+    }
     bool ours = x->owner == OWNER_NOBODY && x->prepared == NULL &&
                 (x->kind == EXPECT_PARSE || x->kind == EXPECT_BIND || x->kind == EXPECT_EXECUTE);
     if (ours) {
         fail_prelude(y, body);
         return false;
     }
+    if (r->asking) { return false; } /* the pins stay as they are */
     y->s->copy_in = false;
     bool renamed = x->taken && m.sqlstate != NULL && strcmp(m.sqlstate, "42P05") == 0;
     if (renamed) { put_renamed(y, body, x); }
@@ -277,11 +289,13 @@ static bool take_ready(struct relay *y, struct bytes body, enum expect_owner own
     s->copy_in = false;
     complete_head(y); /* made-up answers behind it follow the ReadyForQuery itself: run() */
     if (!mine) {
-        bool told = r->retelling && !failed;
+        bool told = r->retelling && !failed, asked = r->asking;
         const bool replans = r->replans;
         r->settings_sent = r->retelling = r->replans = false;
         r->resume = true;
-        if (failed && !replans) {
+        if (asked) {
+            pins_heard(r, failed);
+        } else if (failed && !replans) {
             y->lost = y->refused = true;
             (void)fault_set(y->why, E_SERVER, "session settings were refused");
         }
@@ -294,6 +308,7 @@ static bool take_ready(struct relay *y, struct bytes body, enum expect_owner own
     if (r->retell && !failed && retell(y)) { return false; }
     r->retell = false;
     r->resume = true;
+    pins_ask(r);
     return true;
 }
 
@@ -371,6 +386,7 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
         if (response_read_complete(body, &tag) == E_OK) {
             server_saw_tag(s, tag);
             if (drops_statements(tag)) { forget_statements(y); }
+            if (mine && tag[0] == 'D' && strcmp(tag, "DISCARD ALL") == 0) { finish_discarded(r); }
         }
         break;
     case 'G':
@@ -405,6 +421,7 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
     if (mine && (type == 'I' || type == 's' || type == 'n')) {
         r->broken = r->broken || r->filling;
     }
+    if (type == 'D') { pins_hear(r, body); }
     if (expect_completed_by(x, type)) { complete_head(y); }
     return mine;
 }
@@ -448,7 +465,7 @@ static void run(struct relay *y)
 {
     struct frame f = {0};
     if (y->s->left > 0) { take_rest_of_row(y); }
-    while (!y->lost && !y->stop && y->at < y->in.len) {
+    while (!y->lost && !y->stop && !y->over && y->at < y->in.len) {
         put_fakes(y);
         struct bytes rest = bytes_skip(y->in, y->at);
         enum err e = frame_peek(rest, &f);
@@ -458,7 +475,7 @@ static void run(struct relay *y)
             (void)fault_set(y->why, E_PROTOCOL, "the server sent a message of %u bytes", f.size);
             return;
         }
-        if (f.type == 'D' || f.type == 'd') {
+        if ((f.type == 'D' && !y->r->asking) || f.type == 'd') {
             take_row(y, f);
             continue;
         }
@@ -529,6 +546,11 @@ void relay_event(struct server *s, int events)
     }
     if (y.lost) {
         lose(&y);
+        return;
+    }
+    if (y.over) {
+        pool_discard(&r->server, "client broke the protocol");
+        request_end_in_copy(c);
         return;
     }
     if (y.breach != 0) {

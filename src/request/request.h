@@ -35,7 +35,7 @@ enum {
     UNIT_NAMES = 16,
 };
 
-enum reset { RESET_SETTINGS = 1, RESET_STATEMENTS = 2, RESET_PINS = 4 }; /* STATEMENTS: relay.c */
+enum reset { RESET_SETTINGS = 1, RESET_STATEMENTS = 2, RESET_SEQUENCES = 4 };
 
 enum unit_kind {
     UNIT_QUERY,    /* one Query message */
@@ -126,6 +126,10 @@ struct request {
     unsigned writes_count;
     uint32_t writes[JUDGE_DEPS];
     uint32_t pins;
+    bool frees;           /* something was done that may have ended a pin */
+    bool asking;          /* the server is asked which pins still last */
+    uint32_t pins_found;  /* ... and has said so */
+    bool touched_unclear; /* a setting may have been changed that has no known name */
 
     /* ---- the cache */
     struct cache_ticket cache;
@@ -141,6 +145,7 @@ struct request {
     struct buf again;     /* again.c: what was sent last, if it may be asked again */
     bool again_elsewhere; /* ... and of another server */
     struct buf key;       /* of the cache */
+    struct buf touched;   /* names, each closed by a zero: touched.c */
     struct ticket ticket;
     struct unit unit;
     struct facts facts;
@@ -184,6 +189,7 @@ void request_wait_for_server(struct request *r, int64_t now_us);
 /* The unit fails with this error; the session goes on. */
 enum move request_fail(struct request *r, const struct fault *why) COLD;
 /* A message of this type came while COPY FROM STDIN is under way: the session ends. */
+void request_end_in_copy(struct client *c) COLD; /* ... after the ERROR that says so */
 void request_refuse_in_copy(struct client *c, uint8_t type) COLD;
 /* Both sides' gathered writes go out. */
 void request_flush(struct request *r);
@@ -244,11 +250,37 @@ enum err store_bump(struct request *r);
 /* ---- limits.c: now and then, for all clients of a worker */
 void request_check_limits(struct front *f);
 
+/* ---- pins.c */
+/*
+ * What is about to be sent pins the client: may it? E_LIMIT: as many servers of the pool are pinned
+ * as may be.
+ */
+MUST_USE enum err pins_reserve(struct request *r, struct fault *why);
+/* ReadyForQuery came: what the statements under way have pinned, or given free, from here on. */
+void pins_settle(struct request *r, bool failed);
+/* DISCARD ALL is done: none is left. */
+void pins_discarded(struct request *r);
+/* Nothing is under way: asks the server, if something may have changed. */
+void pins_ask(struct request *r);
+void pins_hear(struct request *r, struct bytes row);
+void pins_heard(struct request *r, bool failed);
+
+/* ---- touched.c */
+/* A statement that is about to be sent; param: the text bound to $n, or NULL. */
+void touched_note(struct request *r, const struct statement *s,
+                  const char *(*param)(void *arg, int n), void *arg);
+void touched_note_all(struct request *r, const struct varset *v);
+void touched_forget(struct request *r);
+void touched_put_question(const struct request *r, struct buf *out);
+void touched_hear(struct request *r, struct bytes name, struct bytes value);
+
 /* ---- finish.c */
 /* ReadyForQuery came: what the transaction changed takes effect, the server goes back if it can. */
 void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_back, bool committed);
 /* The server is gone, or was given up. */
 void finish_lost(struct request *r, const struct fault *why) COLD;
+/* DISCARD ALL is done, whatever follows: no error takes it back. */
+void finish_discarded(struct request *r);
 void finish_release(struct request *r);
 /* The client leaves. */
 void finish_abandon(struct client *c);

@@ -136,16 +136,19 @@ void request_free(struct request *r)
     buf_done(&r->capture);
     struct desk *d = r->desk;
     enum { SPARES_MOST = 64, BUFFER_MOST = 4096 };
-    bool large = r->again.cap > BUFFER_MOST || r->key.cap > BUFFER_MOST;
+    bool large =
+        r->again.cap > BUFFER_MOST || r->key.cap > BUFFER_MOST || r->touched.cap > BUFFER_MOST;
     if (d->spares_count == SPARES_MOST || large) {
         buf_done(&r->again);
         buf_done(&r->key);
+        buf_done(&r->touched);
         mem_free(&r);
         return;
     }
     memset(r, 0, offsetof(struct request, again));
     buf_clear(&r->again);
     buf_clear(&r->key);
+    buf_clear(&r->touched);
     memset(&r->ticket, 0, offsetof(struct ticket, why));
     r->ticket.why.code = E_OK;
     r->next = d->spares;
@@ -189,6 +192,7 @@ void desk_free(struct desk **pd)
         d->spares = r->next;
         buf_done(&r->again);
         buf_done(&r->key);
+        buf_done(&r->touched);
         mem_free(&r);
     }
     buf_done(&d->settings);
@@ -284,6 +288,12 @@ void request_refuse_in_copy(struct client *c, uint8_t type)
     (void)fault_state(&why, E_PROTOCOL, "08P01",
                       "unexpected message type 0x%02X during COPY from stdin", type);
     compose_fault(&c->stream.out, "ERROR", &why);
+    request_end_in_copy(c);
+}
+
+void request_end_in_copy(struct client *c)
+{
+    struct fault why;
     (void)fault_state(&why, E_PROTOCOL, "08P01",
                       "terminating connection because protocol synchronization was lost");
     client_fail(c, &why);

@@ -80,6 +80,24 @@ static enum move check_sequences(struct request *r)
     return MOVE_WAIT;
 }
 
+/*
+ * It is the client's own while settings that nobody followed pin it: what ROLLBACK TO made unsure
+ * is as the client wants it, and to set all of it again could undo what was not followed.
+ */
+static bool is_own_session(const struct client *c)
+{
+    return c->account->identity == NULL && (c->pins & (PIN_SETTING | PIN_UNKNOWN)) != 0;
+}
+
+static void put_prelude(struct request *r, bool own)
+{
+    struct server *s = r->server;
+    bool sure = s->sure;
+    s->sure = sure || own;
+    (void)server_prelude(s, r->want);
+    if (own) { s->sure = sure; }
+}
+
 enum move step_prepare(struct request *r)
 {
     struct client *c = r->client;
@@ -91,27 +109,39 @@ enum move step_prepare(struct request *r)
         r->want = varset_ref(c->in_tx);
     }
     if (must_wait_for_answers(r)) {
+        /* What it may set is noted anew then: notes are done with at the end of a transaction. */
+        if ((r->facts.pins & PIN_SETTING) != 0 || r->facts.sets) { r->step = STEP_CLASSIFY; }
         request_wait(r, 0);
         return MOVE_WAIT;
     }
     enum move m = check_sequences(r);
     if (m != MOVE_ON) { return m; }
+    struct fault why;
+    if (r->facts.pins != 0 && pins_reserve(r, &why) != E_OK) {
+        if (c->status == 'I' && c->pins == 0) { finish_release(r); }
+        return request_fail(r, &why);
+    }
     r->sole = s->expects.count == 0;
     r->set_by_us = false;
-    if (c->status == 'E' || (s->now == r->want && s->sure)) { return MOVE_ON; }
+    bool own = is_own_session(c);
+    if (c->status == 'E' || (s->now == r->want && (s->sure || own))) { return MOVE_ON; }
     /* What may not follow unsynced messages gets its settings in a batch and a round trip of their
        own. So does a transaction block: settings made inside it would be undone by its ROLLBACK,
-       and what follows that in the same text or batch would run with another client's. */
-    if (!r->facts.fusible || c->begin != NULL ||
+       and what follows that in the same text or batch would run with another client's. So does what
+       the client is to be told the reports of: they must not be of ours, made or undone. */
+    bool open = r->unit.kind == UNIT_BATCH && !r->unit.sync; /* a BEGIN may follow */
+    bool tells =
+        (r->facts.pins & PIN_SETTING) != 0 || r->facts.sets || r->facts.only == NULL || open;
+    if (!r->facts.fusible || c->begin != NULL || tells ||
         (c->status == 'I' && changes_next_transaction(s, r->want))) {
-        (void)server_prelude(s, r->want);
+        put_prelude(r, own);
         compose_bare(&s->stream.out, 'S');
         expects_push(&s->expects, EXPECT_SYNC, OWNER_NOBODY, NULL);
         r->settings_sent = true;
         request_wait(r, 0);
         return MOVE_WAIT;
     }
-    (void)server_prelude(s, r->want);
+    put_prelude(r, own);
     const struct statement *st = r->facts.only;
     r->set_by_us = st != NULL && st->settings_count == 0 && r->facts.pins == 0;
     return MOVE_ON;
@@ -387,6 +417,25 @@ static bool carry_setting(struct request *r, const struct statement *s)
     return true;
 }
 
+/* RESET ALL and DISCARD ALL. The former leaves the role alone. */
+static void assume_reset(struct request *r, bool role_too)
+{
+    static const char *const kept[] = {"role", "session_authorization"};
+    struct client *c = r->client;
+    struct varset_edit server, client;
+    varset_edit_begin(&server, varset_empty());
+    varset_edit_begin(&client, c->base);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept && !role_too; i++) {
+        varset_edit_set(&server, kept[i], varset_get(r->server->now, kept[i]));
+        varset_edit_set(&client, kept[i], varset_get(c->in_tx, kept[i]));
+    }
+    const struct varset *now = varset_edit_end(&server);
+    server_assume(r->server, now);
+    varset_unref(&now);
+    varset_unref(&c->in_tx);
+    c->in_tx = varset_edit_end(&client);
+}
+
 static void expect_effects(struct request *r)
 {
     struct client *c = r->client;
@@ -394,6 +443,7 @@ static void expect_effects(struct request *r)
     const struct statement *s = f->only;
     r->pins |= f->pins;
     if (f->local) { server_reads_oddly(r->server); }
+    r->frees = r->frees || (f->flags & (STMT_FREES | STMT_TEMP_DROP | STMT_ROLLS_BACK_TO)) != 0;
     if (f->writes_all) { r->writes_all = true; }
     for (unsigned i = 0; i < f->writes_count; i++) {
         if (r->writes_count == JUDGE_DEPS) {
@@ -412,6 +462,8 @@ static void expect_effects(struct request *r)
         /* Parsed and bound only. An Execute may follow, when it is not known of what. */
         if (r->unit.has_bind && (f->sets || f->discards || (f->flags & STMT_RESETS_ALL) != 0)) {
             r->pins |= PIN_SETTING;
+            r->touched_unclear =
+                r->touched_unclear || f->discards || (f->flags & STMT_RESETS_ALL) != 0;
             r->server->close_needed = r->server->close_needed || f->discards;
         }
         return;
@@ -420,14 +472,15 @@ static void expect_effects(struct request *r)
     r->chains = r->chains || (f->flags & STMT_CHAIN) != 0;
     r->partly = (f->flags & STMT_TRANSACTION) != 0 ||
                 (s != NULL && (s->kind == STMT_CALL || s->kind == STMT_DO));
+    if (s != NULL && s->kind == STMT_DISCARD && strcmp(s->name, "sequences") == 0) {
+        r->resets |= RESET_SEQUENCES;
+    }
     if (f->discards) { r->resets |= RESET_STATEMENTS; }
     if ((f->flags & STMT_RESETS_ALL) != 0) {
         r->resets |= RESET_SETTINGS;
-        if (s != NULL && s->kind == STMT_DISCARD_ALL) { r->resets |= RESET_PINS; }
         r->retell = varset_count(c->base) > 0;
-        server_assume(r->server, varset_empty());
-        varset_unref(&c->in_tx);
-        c->in_tx = varset_ref(c->base);
+        bool all = s != NULL && s->kind == STMT_DISCARD_ALL;
+        assume_reset(r, all || (s == NULL ? f->discards : (s->flags & STMT_FORGETS) != 0));
     }
     bool plain = s != NULL &&
                  (s->kind == STMT_SELECT || s->kind == STMT_MODIFY || s->kind == STMT_COPY_FROM);
@@ -440,6 +493,8 @@ static void expect_effects(struct request *r)
         savepoints_note(c, s);
     } else if ((f->flags & STMT_ROLLS_BACK_TO) != 0 && c->in_tx != c->wanted) {
         r->pins |= PIN_SETTING; /* in a text of several */
+        touched_note_all(r, c->in_tx);
+        touched_note_all(r, c->wanted);
     }
 }
 

@@ -71,6 +71,7 @@ struct server {
     struct address address; /* that the name stood for */
     unsigned addresses_tried;
     _Atomic bool close_needed; /* at the next release */
+    bool pinned;               /* counted as such by its pool */
     bool reset_needed;         /* ... instead: something may have changed the session unseen */
     uint32_t sequences_of;     /* the client that last took values of sequences here; 0: none */
     bool copy_in;              /* the server waits for CopyData */
@@ -160,6 +161,8 @@ void server_prelude_text(struct server *s, const char *text);
 void server_reads_oddly(struct server *s);
 /* A statement of the client changed settings: what is believed if it succeeds. */
 void server_assume(struct server *s, const struct varset *now);
+/* It has told so, outside a transaction. */
+void server_settle(struct server *s, const struct varset *now);
 
 /* ---- prepared statements: statements.c */
 /*

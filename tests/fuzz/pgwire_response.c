@@ -47,6 +47,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (response_read_complete(body, &tag) == E_OK) { check_text(body, tag); }
         break;
     }
+    case 'D': {
+        struct bytes fields[4];
+        unsigned count = 0;
+        if (response_read_row(body, fields, 4, &count) == E_OK) {
+            for (unsigned i = 0; i < count && i < 4; i++) {
+                assert(fields[i].len == 0 ||
+                       (fields[i].ptr >= body.ptr &&
+                        fields[i].ptr + fields[i].len <= body.ptr + body.len));
+            }
+        }
+        break;
+    }
     default: {
         struct error_msg m;
         if (response_read_error(body, &m) == E_OK) {

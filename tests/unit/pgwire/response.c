@@ -76,6 +76,20 @@ TEST(a_command_tag_is_one_text)
     CHECK(response_read_complete(BYTES("BEGIN\0\0"), &tag) == E_PROTOCOL);
 }
 
+TEST(a_row_is_a_count_and_fields_with_lengths)
+{
+    struct bytes f[2];
+    unsigned count = 9;
+    CHECK(response_read_row(BYTES("\0\2\0\0\0\1t\xff\xff\xff\xff"), f, 2, &count) == E_OK);
+    CHECK(count == 2 && bytes_equal(f[0], BYTES("t")) && f[1].ptr == NULL);
+    CHECK(response_read_row(BYTES("\0\3\0\0\0\0\0\0\0\1x\0\0\0\1y"), f, 2, &count) == E_OK);
+    CHECK(count == 3 && f[0].len == 0 && f[0].ptr != NULL && bytes_equal(f[1], BYTES("x")));
+    CHECK(response_read_row(BYTES("\0\1\0\0\0\2t"), f, 2, &count) == E_PROTOCOL);
+    CHECK(response_read_row(BYTES("\0\1\0\0\0\1tt"), f, 2, &count) == E_PROTOCOL);
+    CHECK(response_read_row(BYTES("\0\2\0\0\0\1t"), f, 2, &count) == E_PROTOCOL);
+    CHECK(response_read_row(BYTES("\0"), f, 2, &count) == E_PROTOCOL);
+}
+
 TEST(an_error_tells_its_fields_and_skips_new_ones)
 {
     struct error_msg m;
@@ -115,6 +129,7 @@ int main(void)
         RUN(a_cancel_key_has_4_to_256_bytes),
         RUN(ready_has_one_of_three_states),
         RUN(a_command_tag_is_one_text),
+        RUN(a_row_is_a_count_and_fields_with_lengths),
         RUN(an_error_tells_its_fields_and_skips_new_ones),
         RUN(an_error_without_fields_has_none),
         RUN(an_error_that_is_not_closed_is_refused),

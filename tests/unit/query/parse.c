@@ -207,7 +207,11 @@ TEST(statements_about_the_session_say_what_keeps_the_server)
     check_told("discard all", "DISCARD_ALL resets_all resets_last forgets name'all'");
     check_has("select lastval()", "own_sequence");
     check_has("select pg_catalog.currval($1)", "own_sequence");
-    check_told("discard temp", "DISCARD name'temp'");
+    check_told("discard temp", "DISCARD frees name'temp'");
+    check_has("drop view v", "frees");
+    check_has("select 1; drop owned by current_user", "frees");
+    check_has("select pg_advisory_unlock_shared($1)", "frees");
+    check_has("with w as (select pg_catalog.pg_try_advisory_lock(1)) table w", "frees");
     check_told("listen c", "LISTEN LISTEN name'c'");
     check_told("unlisten *", "UNLISTEN");
     check_told("notify c, 'x'", "NOTIFY name'c'");
@@ -215,7 +219,7 @@ TEST(statements_about_the_session_say_what_keeps_the_server)
     check_told("declare c cursor for select * from t for update",
                "DECLARE locks_rows reads:t name'c'");
     check_told("fetch all in c", "FETCH name'c'");
-    check_told("close all", "FETCH");
+    check_told("close all", "FETCH frees");
     check_told("lock table a.t", "LOCK reads:a.t");
     check_told("load 'x'", "LOAD LOAD name'x'");
     check_told("do $$ begin end $$", "DO writes_all body UNKNOWN");
