@@ -142,11 +142,16 @@ void client_put_error(struct client *c, const char *severity, const struct fault
     compose_fault(&c->stream.out, severity, &told);
 }
 
+static bool is_inside(const struct client *c)
+{
+    return c->state == CLIENT_READY && c->ops->is_inside != NULL && c->ops->is_inside(c);
+}
+
 void client_fail(struct client *c, const struct fault *why)
 {
     if (c->state == CLIENT_CLOSED) { return; }
     client_log_error(c, why);
-    client_put_error(c, "FATAL", why);
+    if (!is_inside(c)) { client_put_error(c, "FATAL", why); }
     /* The end comes in one packet with its reason: who has read the one sees the other, and does
      * not ask again in between. */
     bool plain = stream_tls(&c->stream) == NULL && stream_is_open(&c->stream);

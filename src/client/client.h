@@ -22,6 +22,8 @@ struct client_ops { /* client/ calls up without knowing request/ or admin/ */
     /* pgusher stops: close it as soon as it is idle. Not asked of consoles, which stay to the end
      */
     void (*drain)(struct client *c);
+    /* It has got a part of a message, so no word of ours may follow. NULL: that never happens */
+    bool (*is_inside)(const struct client *c);
     void (*closed)(struct client *c); /* last call */
 };
 
@@ -151,7 +153,7 @@ void client_uncount(struct client *c);
 /* Ends it now: closes the socket, calls ops->closed(). c->state tells it until the end of this turn
    of the loop, when c is freed. */
 void client_close(struct client *c, const char *reason) COLD;
-/* The same after a FATAL with these words. */
+/* The same after a FATAL with these words, where there is room for them: not inside a message. */
 void client_fail(struct client *c, const struct fault *why) COLD;
 /*
  * To all of this front but the consoles: finish what you do and go. Who has just been served or is

@@ -170,13 +170,19 @@ void replication_end(struct client *c)
 
 /* ---- both ways ------------------------------------------------------------------------------- */
 
+static bool is_inside(const struct client *c)
+{
+    const struct replication *x = c->replication;
+    return x->left > 0 || x->head_len > 0;
+}
+
 /* How much of the run belongs to messages up to the first end of one after which nothing may come;
  * all of it when the client does not leave. */
 static size_t follow(struct replication *x, struct bytes run)
 {
     size_t at = 0;
     while (at < run.len) {
-        if (x->leaves && x->left == 0 && x->head_len == 0) { break; }
+        if (x->leaves && !is_inside(x->client)) { break; }
         if (x->left > 0) {
             size_t here = run.len - at < x->left ? run.len - at : x->left;
             x->left -= (uint32_t)here;
@@ -224,7 +230,7 @@ static void on_server(struct server *s, int events)
     stats_add(&client_stats(c)->sent, wanted);
     stream_put(&c->stream, bytes_of(in.ptr, wanted));
     stream_used(&s->stream, in, in.len);
-    if (wanted < in.len || (x->leaves && x->left == 0 && x->head_len == 0)) {
+    if (wanted < in.len || (x->leaves && !is_inside(c))) {
         say_good_bye(x);
         return;
     }
@@ -280,11 +286,14 @@ static void on_drain(struct client *c)
 {
     struct replication *x = c->replication;
     x->leaves = true;
-    if (x->left == 0 && x->head_len == 0 && !c->stream.blocked) { say_good_bye(x); }
+    if (!is_inside(c) && !c->stream.blocked) { say_good_bye(x); }
 }
 
-const struct client_ops replication_ops = {
-    .events = on_client, .cancel = on_cancel, .drain = on_drain, .closed = replication_end};
+const struct client_ops replication_ops = {.events = on_client,
+                                           .cancel = on_cancel,
+                                           .drain = on_drain,
+                                           .is_inside = is_inside,
+                                           .closed = replication_end};
 
 /* ---- what the console shows ------------------------------------------------------------------ */
 

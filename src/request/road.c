@@ -562,5 +562,14 @@ static void on_drain(struct client *c)
     client_fail(c, &why);
 }
 
-const struct client_ops request_ops = {
-    .events = on_events, .cancel = on_cancel, .drain = on_drain, .closed = finish_abandon};
+static bool is_inside(const struct client *c)
+{
+    const struct request *r = c->request;
+    return r != NULL && r->server != NULL && r->server->left > 0 && !r->row_drops;
+}
+
+const struct client_ops request_ops = {.events = on_events,
+                                       .cancel = on_cancel,
+                                       .drain = on_drain,
+                                       .is_inside = is_inside,
+                                       .closed = finish_abandon};
