@@ -1,18 +1,17 @@
 /* Lines to rules, and the first rule that fits. */
 #include "auth/hba.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdatomic.h>
 #include <string.h>
 
+#include "auth/range.h"
 #include "auth/record.h"
 #include "base/file.h"
 #include "base/mem.h"
 
 enum { FILE_MOST = 16 << 20, DEEPEST_INCLUDE = 10, NAMES_MOST = 100000 };
 
-enum origin { ORIGIN_LOCAL, ORIGIN_HOST, ORIGIN_SSL, ORIGIN_NO_SSL };
+enum origin { ORIGIN_LOCAL, ORIGIN_HOST, ORIGIN_SSL, ORIGIN_NO_SSL, ORIGIN_GSS, ORIGIN_NO_GSS };
 enum word { WORD_NAME, WORD_ALL, WORD_SAMEUSER, WORD_REPLICATION };
 
 struct name { /* of a list of databases or users */
@@ -29,8 +28,7 @@ struct rule {
     struct hba_rule told;
     enum origin origin;
     struct names databases, users;
-    int family; /* AF_UNSPEC: any address */
-    uint8_t address[16], mask[16];
+    struct range from; /* not ORIGIN_LOCAL */
 };
 
 struct hba {
@@ -141,33 +139,6 @@ static enum err take_names(struct reading *r, struct names *to, const struct rec
 
 /* ---- addresses */
 
-static bool read_ip(const char *text, int *ret_family, uint8_t ret[16])
-{
-    memset(ret, 0, 16);
-    *ret_family = AF_INET;
-    if (inet_pton(AF_INET, text, ret) == 1) { return true; }
-    *ret_family = AF_INET6;
-    return inet_pton(AF_INET6, text, ret) == 1;
-}
-
-static void mask_of(unsigned bits, uint8_t ret[16])
-{
-    memset(ret, 0, 16);
-    for (unsigned i = 0; i < bits; i++) { ret[i / 8] |= (uint8_t)(0x80 >> i % 8); }
-}
-
-static bool read_bits(const char *text, unsigned most, unsigned *ret)
-{
-    unsigned bits = 0;
-    if (text[0] == '\0' || strlen(text) > 3) { return false; }
-    for (; *text != '\0'; text++) {
-        if (*text < '0' || *text > '9') { return false; }
-        bits = bits * 10 + (unsigned)(*text - '0');
-    }
-    *ret = bits;
-    return bits <= most;
-}
-
 static enum err one_token(const struct reading *r, const struct record_field *field)
 {
     return field->count == 1
@@ -179,36 +150,21 @@ static enum err one_token(const struct reading *r, const struct record_field *fi
 static enum err take_address(struct reading *r, struct rule *rule, const struct record *rec,
                              size_t *at)
 {
-    static const char expected[] = "expected all, or an address like 10.0.0.0/8 or fd00::/8";
-    if (*at == rec->count) { return fail(r, "end of line", expected); }
+    bool needs_mask = false;
+    if (*at == rec->count) { return fail(r, "end of line", "expected an address"); }
     const struct record_field *field = &rec->fields[(*at)++];
+    const struct record_token *t = &field->tokens[0];
     enum err e = one_token(r, field);
     if (e != E_OK) { return e; }
-    const struct record_token *t = &field->tokens[0];
-    rule->family = AF_UNSPEC;
-    if (!t->quoted && strcmp(t->text, "all") == 0) { return E_OK; }
-    char number[INET6_ADDRSTRLEN + 1] = {0};
-    size_t len = strcspn(t->text, "/");
-    if (len >= sizeof number) { return fail(r, t->text, expected); }
-    memcpy(number, t->text, len);
-    if (!read_ip(number, &rule->family, rule->address)) { return fail(r, t->text, expected); }
-    unsigned bits = 0;
-    if (t->text[len] == '/') {
-        if (!read_bits(t->text + len + 1, rule->family == AF_INET ? 32 : 128, &bits)) {
-            return fail(r, t->text, "expected 0 to 32 bits behind the /, or 128 for IPv6");
-        }
-        mask_of(bits, rule->mask);
-        return E_OK;
-    }
+    const char *wrong = range_read(t->text, t->quoted, &rule->from, &needs_mask);
+    if (wrong != NULL) { return fail(r, t->text, wrong); }
+    if (!needs_mask) { return E_OK; }
     if (*at == rec->count) { return fail(r, t->text, "expected /bits or a mask behind it"); }
     field = &rec->fields[(*at)++];
-    int family = 0;
     e = one_token(r, field);
     if (e != E_OK) { return e; }
-    if (!read_ip(field->tokens[0].text, &family, rule->mask) || family != rule->family) {
-        return fail(r, field->tokens[0].text, "expected a mask like 255.255.255.0");
-    }
-    return E_OK;
+    wrong = range_read_mask(field->tokens[0].text, &rule->from);
+    return wrong == NULL ? E_OK : fail(r, field->tokens[0].text, wrong);
 }
 
 /* ---- the method and its options */
@@ -291,14 +247,16 @@ static enum err take_options(struct reading *r, struct rule *rule, const struct 
 
 static enum err take_origin(struct reading *r, struct rule *rule, const struct record_field *field)
 {
-    static const char *const texts[] = {"local", "host", "hostssl", "hostnossl"};
+    static const char *const texts[] = {"local",     "host",       "hostssl",
+                                        "hostnossl", "hostgssenc", "hostnogssenc"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0] && field->count == 1; i++) {
         if (strcmp(field->tokens[0].text, texts[i]) == 0) {
             rule->origin = (enum origin)i;
             return E_OK;
         }
     }
-    return fail(r, field->tokens[0].text, "expected local, host, hostssl or hostnossl");
+    return fail(r, field->tokens[0].text,
+                "expected local, host, hostssl, hostnossl, hostgssenc or hostnogssenc");
 }
 
 static enum err take_record(struct reading *r, const struct record *rec)
@@ -425,28 +383,16 @@ static bool fits_user(const struct names *names, const char *user)
     return false;
 }
 
-static bool fits_address(const struct rule *r, const struct sockaddr *address)
-{
-    if (r->family == AF_UNSPEC) { return true; }
-    if (r->family != address->sa_family) { return false; }
-    const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
-    const uint8_t *ip =
-        r->family == AF_INET ? (const uint8_t *)&in->sin_addr : (const uint8_t *)&in6->sin6_addr;
-    for (size_t i = 0; i < (r->family == AF_INET ? 4U : 16U); i++) {
-        if (((ip[i] ^ r->address[i]) & r->mask[i]) != 0) { return false; }
-    }
-    return true;
-}
-
 static bool fits_origin(const struct rule *r, const struct hba_who *who)
 {
     bool local = who->address == NULL || who->address->sa_family == AF_UNIX;
     switch (r->origin) {
     case ORIGIN_LOCAL: return local;
-    case ORIGIN_HOST: return !local && fits_address(r, who->address);
-    case ORIGIN_SSL: return !local && who->tls && fits_address(r, who->address);
-    case ORIGIN_NO_SSL: return !local && !who->tls && fits_address(r, who->address);
+    case ORIGIN_SSL: return !local && who->tls;
+    case ORIGIN_NO_SSL: return !local && !who->tls;
+    case ORIGIN_HOST:
+    case ORIGIN_NO_GSS: return !local;
+    case ORIGIN_GSS: break; /* nobody comes by GSSAPI encryption */
     }
     return false;
 }
@@ -455,9 +401,14 @@ const struct hba_rule *hba_find(const struct hba *h, const struct hba_who *who)
 {
     for (size_t i = 0; i < h->count; i++) {
         const struct rule *r = &h->rules[i];
-        if (fits_origin(r, who) && fits_database(&r->databases, who) &&
-            fits_user(&r->users, who->user)) {
-            return &r->told;
+        if (!fits_origin(r, who) || !fits_database(&r->databases, who) ||
+            !fits_user(&r->users, who->user)) {
+            continue;
+        }
+        switch (r->origin == ORIGIN_LOCAL ? RANGE_INSIDE : range_fits(&r->from, who->address)) {
+        case RANGE_INSIDE: return &r->told;
+        case RANGE_UNKNOWN: return NULL;
+        case RANGE_OUTSIDE: break;
         }
     }
     return NULL;

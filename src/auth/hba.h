@@ -3,8 +3,8 @@
  * all, then immutable and refcounted; the maps of auth_ident_file are part of it.
  * Source: PostgreSQL manual, "The pg_hba.conf File".
  *
- * Not PostgreSQL's: host names, samehost, samenet, samerole, +role and methods that need a server
- * of their own (gss, sspi, radius, bsd) are errors; `password` may be written plain.
+ * Not PostgreSQL's: host names, samerole, +role and methods that need a server of their own (gss,
+ * sspi, radius, bsd) are errors; `password` may be written plain.
  */
 #pragma once
 
@@ -55,7 +55,8 @@ MUST_USE enum err hba_parse(struct bytes text, const char *name, struct ident *i
 struct hba *hba_ref(struct hba *h);
 void hba_unref(struct hba **h);
 
-/* The first rule that fits, or NULL. Lives as long as h. */
+/* The first rule that fits, or NULL (also when a samenet before it cannot be judged). Lives as long
+ * as h. */
 const struct hba_rule *hba_find(const struct hba *h, const struct hba_who *who);
 /* The user maps of the same load; NULL: none. */
 const struct ident *hba_ident(const struct hba *h);

@@ -90,6 +90,13 @@ def test_hostssl_lines_are_not_for_clear_text(run):
     assert asked(p, "alice") == 10
 
 
+def test_own_addresses_and_networks(run):
+    p = run("host app all samehost password\nhost app all samenet md5\nhostgssenc all all all trust\n")
+    assert asked(p, "alice") == 3
+    assert asked(p, "alice", source="127.9.9.9") == 5
+    assert asked(p, "alice", "other")["C"] == "28000"  # nobody comes by GSSAPI
+
+
 def test_the_console_has_rules_too(run):
     p = run("host pgbouncer boss all trust\nhost all all all scram-sha-256\n")
     assert p.console("SHOW VERSION")
@@ -130,6 +137,8 @@ def test_a_wrong_file_does_not_start(run):
 
 @pytest.mark.parametrize("rules,maps,said", [
     ("host all all all sasl\n", None, "hba.conf:1: sasl: expected method"),
+    ("\nhost all all db.example.com trust\n", None, "hba.conf:2: db.example.com: host names are not supported here"),
+    ("local all +staff trust\n", None, "hba.conf:1: +staff: roles' members"),
     ("local all @nobody_there trust\n", None, "hba.conf:1: @"),
     ("local all all peer map=x\n", "y a b\n", "hba.conf:1: map=x: auth_ident_file has no such map"),
     ("local all all trust\n", "y /( b\n", "ident.conf:1: regular expression (: "),
@@ -145,7 +154,8 @@ def test_a_wrong_file_on_reload_leaves_the_old_rules(run, folder, rules, maps, s
         (folder / "ident.conf").write_text(maps)
     with p.raw() as c:
         c.startup(user="boss", database="pgbouncer")
-        assert c.simple("RELOAD").error
+        answer = c.simple("RELOAD")
+    assert answer.sqlstate == "F0000" and said in answer.error.fields()["H"]
     assert said in p.log()
     assert asked(p, "alice") == 10 and asked(p, "bob") == 0
     (folder / "hba.conf").write_text("host app alice all reject\nhost all all all trust\n")

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "auth/hba.h"
@@ -181,6 +182,41 @@ TEST(lines_for_tls_and_for_clear_text)
     hba_unref(&h);
 }
 
+TEST(this_machines_addresses_and_networks)
+{
+    struct hba *h = parse("host all a samehost trust\nhost all b samenet trust\n"
+                          "host all c \t samenet  reject\nhost all c all trust\n");
+    CHECK(find(h, "127.0.0.1", "x", "a") == 1 && find(h, "127.3.2.1", "x", "a") == 0);
+    CHECK(find(h, "127.0.0.1", "x", "b") == 2 && find(h, "127.3.2.1", "x", "b") == 2);
+    CHECK(find(h, "203.0.113.9", "x", "a") == 0 && find(h, "203.0.113.9", "x", "b") == 0);
+    CHECK(find(h, "2001:db8::9", "x", "a") == 0 && find(h, "2001:db8::9", "x", "b") == 0);
+    CHECK(find(h, "127.3.2.1", "x", "c") == 3 && find(h, "203.0.113.9", "x", "c") == 4);
+    CHECK(find(h, NULL, "x", "a") == 0);
+    hba_unref(&h);
+}
+
+TEST(own_addresses_that_cannot_be_told_let_nobody_in)
+{
+    struct hba *h = parse("host all a samehost reject\nhost all all all trust\n");
+    struct rlimit before, none;
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    none = before;
+    none.rlim_cur = 0; /* no netlink socket */
+    CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    int a = find(h, "203.0.113.9", "x", "a"), b = find(h, "203.0.113.9", "x", "b");
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    CHECK(a == 0 && b == 2 && find(h, "203.0.113.9", "x", "a") == 2);
+    hba_unref(&h);
+}
+
+TEST(lines_for_gssapi_encryption_are_for_nobody_and_the_others_for_all)
+{
+    struct hba *h = parse("hostgssenc all all all trust\nhostnogssenc all all 10.0.0.0/8 reject\n");
+    CHECK(find(h, "10.0.0.1", "x", "a") == 2 && find(h, "!10.0.0.1", "x", "a") == 2);
+    CHECK(find(h, "11.0.0.1", "x", "a") == 0 && find(h, NULL, "x", "a") == 0);
+    hba_unref(&h);
+}
+
 TEST(options_of_the_methods)
 {
     struct hba *h = parse_with("local all a peer map=office\nhost all b all pam pamservice=web\n"
@@ -208,19 +244,33 @@ TEST(options_of_the_methods)
 TEST(an_error_names_file_line_and_token)
 {
     check_refused("local all all trust\nremote all all trust\n",
-                  "hba:2: remote: expected local, host, hostssl or hostnossl");
+                  "hba:2: remote: expected local, host, hostssl, hostnossl, hostgssenc or "
+                  "hostnogssenc");
     check_refused("local\n", "hba:1: end of line: expected databases");
     check_refused("local all\n", "hba:1: end of line: expected users");
     check_refused("local all all\n", "hba:1: end of line: expected a method");
-    check_refused("host all all\n", "hba:1: end of line: expected all, or an address like "
-                                    "10.0.0.0/8 or fd00::/8");
+    check_refused("host all all\n", "hba:1: end of line: expected an address");
     check_refused("local all all sasl\n",
                   "hba:1: sasl: expected method trust, reject, password, md5, scram-sha-256, peer, "
                   "cert, pam or ldap");
-    check_refused("host all all db.example trust\n",
-                  "hba:1: db.example: expected all, or an address like 10.0.0.0/8 or fd00::/8");
-    check_refused("host all all samenet trust\n",
-                  "hba:1: samenet: expected all, or an address like 10.0.0.0/8 or fd00::/8");
+#define ADDRESS "expected all, samehost, samenet, or an address like 10.0.0.0/8 or fd00::/8"
+    static const char *const host_names[] = {"db.example", ".example", "localhost", "\"all\"",
+                                             "\"samenet\""};
+    for (size_t i = 0; i < sizeof host_names / sizeof host_names[0]; i++) {
+        char line[64], want[160];
+        (void)snprintf(line, sizeof line, "host all all %s trust\n", host_names[i]);
+        size_t quote = host_names[i][0] == '"';
+        (void)snprintf(want, sizeof want,
+                       "hba:1: %.*s: host names are not supported here, " ADDRESS,
+                       (int)(strlen(host_names[i]) - 2 * quote), host_names[i] + quote);
+        check_refused(line, want);
+    }
+    check_refused("host all all 10.0.0.256/32 trust\n", "hba:1: 10.0.0.256/32: " ADDRESS);
+    check_refused("host all all 10.0.0/24 trust\n", "hba:1: 10.0.0/24: " ADDRESS);
+    check_refused("host all all fe80::1%eth0/64 trust\n", "hba:1: fe80::1%eth0/64: " ADDRESS);
+    check_refused("host all all samehost 255.0.0.0 trust\n",
+                  "hba:1: 255.0.0.0: expected method trust, reject, password, md5, scram-sha-256, "
+                  "peer, cert, pam or ldap");
     check_refused("host all all 10.0.0.0/33 trust\n",
                   "hba:1: 10.0.0.0/33: expected 0 to 32 bits behind the /, or 128 for IPv6");
     check_refused("host all all 10.0.0.0/ trust\n",
@@ -334,6 +384,9 @@ int main(void)
         RUN(replication_is_only_for_who_replicates_and_all_is_not),
         RUN(addresses_by_bits_and_by_mask),
         RUN(lines_for_tls_and_for_clear_text),
+        RUN(this_machines_addresses_and_networks),
+        RUN(own_addresses_that_cannot_be_told_let_nobody_in),
+        RUN(lines_for_gssapi_encryption_are_for_nobody_and_the_others_for_all),
         RUN(options_of_the_methods),
         RUN(an_error_names_file_line_and_token),
         RUN(an_option_that_does_not_belong_is_an_error),
