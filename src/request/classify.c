@@ -190,6 +190,8 @@ static enum err add_text(struct request *r, struct known *k, struct bytes text,
     f->ends = f->ends || s->kind == STMT_COMMIT || s->kind == STMT_ROLLBACK ||
               s->kind == STMT_ROLLBACK_TO ||
               (s->flags & (STMT_TRANSACTION | STMT_ROLLS_BACK_TO)) != 0;
+    f->savepoints = f->savepoints || s->kind == STMT_SAVEPOINT || s->kind == STMT_RELEASE ||
+                    s->kind == STMT_ROLLBACK_TO || (s->flags & STMT_TRANSACTION) != 0;
     bool several = r->unit.kind == UNIT_BATCH && !r->unit.plain;
     bool sets =
         (s->pins & PIN_SETTING) != 0 || (several && (s->kind == STMT_SET || s->kind == STMT_RESET));

@@ -78,10 +78,11 @@ struct facts {
     bool discards;                  /* one drops all prepared statements */
     bool nocache;                   /* a hint says so */
     bool replanned;                 /* a statement was prepared before its tables changed */
-    bool nameless;  /* names a statement that was never parsed, and that ends the client */
-    bool ends;      /* one of them ends a transaction or a part of it */
-    bool sequences; /* one may take values of sequences */
-    bool may_taint; /* calls what no catalog tells about: it may change the session */
+    bool nameless;   /* names a statement that was never parsed, and that ends the client */
+    bool ends;       /* one of them ends a transaction or a part of it */
+    bool savepoints; /* one of them makes, releases or goes back to a savepoint */
+    bool sequences;  /* one may take values of sequences */
+    bool may_taint;  /* calls what no catalog tells about: it may change the session */
     bool writes_all;
     unsigned writes_count;
     uint32_t writes[JUDGE_DEPS];
@@ -237,7 +238,9 @@ enum { HINT_PRIMARY = 1, HINT_NOCACHE = 2 };
 unsigned hint_read(struct bytes text);
 
 /* ---- savepoints.c */
-void savepoints_note(struct client *c, const struct statement *s);
+/* SAVEPOINT, RELEASE or ROLLBACK TO, alone, is sent now. false: nothing is known of that name. */
+bool savepoints_note(struct request *r, const struct statement *s);
+/* The transaction is over, or some were made and released that nobody followed. */
 void savepoints_clear(struct client *c);
 
 /* ---- store.c */

@@ -1,7 +1,7 @@
 /*
- * Savepoints of the transaction in progress, with the client's settings as they were at each:
- * ROLLBACK TO brings them back. Taken note of when the statement is sent; in a failed transaction
- * nothing is sent that makes one, and a name that does not exist changes nothing, as on the server.
+ * Savepoints of the transaction in progress, with the client's settings and the server's as they
+ * were at each: ROLLBACK TO brings them back. Taken note of when the statement is sent, which is
+ * alone then; in a failed transaction nothing is sent that makes one.
  */
 #include <string.h>
 
@@ -10,7 +10,9 @@
 
 struct savepoint {
     struct savepoint *older;
-    const struct varset *settings;
+    const struct varset *settings;  /* the client's */
+    const struct varset *on_server; /* what was believed of it */
+    bool sure;
     char *name;
 };
 
@@ -19,6 +21,7 @@ static void drop_newest(struct client *c)
     struct savepoint *sp = c->savepoints;
     c->savepoints = sp->older;
     varset_unref(&sp->settings);
+    varset_unref(&sp->on_server);
     mem_free(&sp->name);
     mem_free(&sp);
 }
@@ -35,22 +38,34 @@ static struct savepoint *find(const struct client *c, const char *name)
     return sp;
 }
 
-void savepoints_note(struct client *c, const struct statement *s)
+static void make(struct request *r, const char *name)
 {
-    if (s->name == NULL) { return; }
+    struct client *c = r->client;
+    struct savepoint *sp = mem_new(struct savepoint);
+    sp->name = mem_strdup(name);
+    sp->settings = varset_ref(c->in_tx);
+    sp->on_server = varset_ref(r->server->now);
+    sp->sure = r->server->sure;
+    sp->older = c->savepoints;
+    c->savepoints = sp;
+}
+
+bool savepoints_note(struct request *r, const struct statement *s)
+{
+    struct client *c = r->client;
     struct savepoint *at = find(c, s->name);
-    if (s->kind == STMT_SAVEPOINT && c->status != 'E') {
-        struct savepoint *sp = mem_new(struct savepoint);
-        sp->name = mem_strdup(s->name);
-        sp->settings = varset_ref(c->in_tx);
-        sp->older = c->savepoints;
-        c->savepoints = sp;
-    } else if (s->kind == STMT_ROLLBACK_TO && at != NULL) {
-        while (c->savepoints != at) { drop_newest(c); }
-        varset_unref(&c->in_tx);
-        c->in_tx = varset_ref(at->settings);
-    } else if (s->kind == STMT_RELEASE && at != NULL && c->status != 'E') {
-        while (c->savepoints != at) { drop_newest(c); }
-        drop_newest(c);
+    if (s->kind == STMT_SAVEPOINT) {
+        if (c->status != 'E') { make(r, s->name); }
+        return true;
     }
+    if (at == NULL || (s->kind == STMT_RELEASE && c->status == 'E')) { return at != NULL; }
+    while (c->savepoints != at) { drop_newest(c); }
+    if (s->kind == STMT_RELEASE) {
+        drop_newest(c);
+        return true;
+    }
+    varset_unref(&c->in_tx);
+    c->in_tx = varset_ref(at->settings);
+    server_goes_back(r->server, at->on_server, at->sure);
+    return true;
 }

@@ -19,7 +19,7 @@ static bool must_wait_for_answers(const struct request *r)
     const struct statement *st = r->facts.only;
     bool changes = r->facts.pins != 0 || r->chains || r->facts.discards ||
                    (r->facts.flags & STMT_RESETS_ALL) != 0 || st == NULL || st->kind == STMT_SET ||
-                   st->kind == STMT_RESET || st->kind == STMT_DEALLOCATE;
+                   st->kind == STMT_RESET || st->kind == STMT_DEALLOCATE || r->facts.savepoints;
     bool unsettled = s->have != s->now || !s->sure;
     return unsettled || changes || r->pins != 0 || r->writes_count > JUDGE_DEPS / 2 ||
            r->settings_sent || s->now != r->want || r->client->begin != NULL;
@@ -413,7 +413,8 @@ static bool carry_setting(struct request *r, const struct statement *s)
     varset_unref(&now);
     varset_unref(&c->in_tx);
     c->in_tx = varset_edit_end(&client);
-    r->dates = strcmp(set->name, "datestyle") == 0 && r->unit.sync == (r->unit.kind == UNIT_BATCH);
+    r->dates = !set->resets && strcmp(set->name, "datestyle") == 0 &&
+               r->unit.sync == (r->unit.kind == UNIT_BATCH);
     return true;
 }
 
@@ -488,11 +489,17 @@ static void expect_effects(struct request *r)
     if (s != NULL && (s->kind == STMT_SET || s->kind == STMT_RESET) && !carry_setting(r, s)) {
         r->pins |= PIN_SETTING;
     }
-    if (s != NULL &&
-        (s->kind == STMT_SAVEPOINT || s->kind == STMT_ROLLBACK_TO || s->kind == STMT_RELEASE)) {
-        savepoints_note(c, s);
-    } else if ((f->flags & STMT_ROLLS_BACK_TO) != 0 && c->in_tx != c->wanted) {
-        r->pins |= PIN_SETTING; /* in a text of several */
+    if (s != NULL && s->kind == STMT_ROLLBACK && r->chains) {
+        server_goes_back(r->server, r->server->have, !r->server->have_unsure);
+    }
+    bool known = !f->savepoints;
+    if (s != NULL && s->kind != STMT_MULTI && f->savepoints) {
+        known = savepoints_note(r, s);
+    } else if (f->savepoints || f->unknown) {
+        savepoints_clear(c);
+    }
+    if (!known && (f->flags & STMT_ROLLS_BACK_TO) != 0 && c->in_tx != c->wanted) {
+        r->pins |= PIN_SETTING;
         touched_note_all(r, c->in_tx);
         touched_note_all(r, c->wanted);
     }

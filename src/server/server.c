@@ -30,6 +30,7 @@ void server_free(struct server **ps)
     hmap_done(&s->statements);
     varset_unref(&s->have);
     varset_unref(&s->now);
+    varset_unref(&s->back);
     for (size_t i = 0; i < s->params_count; i++) {
         mem_free(&s->params[i].name);
         mem_free(&s->params[i].value);
@@ -127,8 +128,8 @@ void server_saw_error(struct server *s)
 }
 
 /*
- * A ROLLBACK that leaves us in a transaction was ROLLBACK TO or AND CHAIN: which settings it undid
- * is not known here, so belief is gone until a prelude sets all of them again.
+ * A ROLLBACK that leaves us in a transaction was ROLLBACK TO or AND CHAIN: unless it is known what
+ * it went back to, belief is gone until a prelude sets all settings again.
  */
 void server_saw_ready(struct server *s, uint8_t status)
 {
@@ -142,9 +143,13 @@ void server_saw_ready(struct server *s, uint8_t status)
             believe(&s->have, s->now);
             s->have_unsure = !s->sure;
         }
+    } else if (s->rolled_back && s->back != NULL) {
+        believe(&s->now, s->back);
+        s->sure = s->back_sure;
     } else if (s->rolled_back && s->have != s->now) {
         s->sure = false;
     }
+    varset_unref(&s->back);
     s->failed = s->rolled_back = s->committed = false;
     cancel_answered(s);
 }
@@ -152,6 +157,13 @@ void server_saw_ready(struct server *s, uint8_t status)
 void server_assume(struct server *s, const struct varset *now)
 {
     believe(&s->now, now);
+}
+
+void server_goes_back(struct server *s, const struct varset *to, bool sure)
+{
+    varset_unref(&s->back);
+    s->back = varset_ref(to);
+    s->back_sure = sure;
 }
 
 void server_reads_oddly(struct server *s)

@@ -89,6 +89,8 @@ struct server {
     const struct varset *now;  /* settings now */
     bool have_unsure;          /* have may be wrong: now was, when it was committed */
     bool sure;                 /* false: now may be wrong (ROLLBACK TO, a failed prelude) */
+    const struct varset *back; /* where a ROLLBACK under way goes back to, if that is known */
+    bool back_sure;            /* ... and was not wrong then */
 
     struct hmap statements; /* struct server_stmt by prepared id */
     struct dlist lru;       /* the same, most recent first */
@@ -161,6 +163,8 @@ void server_prelude_text(struct server *s, const char *text);
 void server_reads_oddly(struct server *s);
 /* A statement of the client changed settings: what is believed if it succeeds. */
 void server_assume(struct server *s, const struct varset *now);
+/* A ROLLBACK TO or AND CHAIN of the client: what is believed if it succeeds. */
+void server_goes_back(struct server *s, const struct varset *to, bool sure);
 /* It has told so, outside a transaction. */
 void server_settle(struct server *s, const struct varset *now);
 

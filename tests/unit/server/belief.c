@@ -116,6 +116,33 @@ TEST(a_rollback_to_a_savepoint_leaves_the_settings_unknown)
     CHECK(server->now == none && server->have == none);
 }
 
+TEST(a_rollback_goes_back_to_what_is_known)
+{
+    answer("BEGIN", 'T');
+    server_assume(server, one);
+    answer("SET", 'T');
+    answer("SAVEPOINT", 'T');
+    server_assume(server, two);
+    answer("SET", 'T');
+    server_goes_back(server, one, true);
+    CHECK(server->now == two);
+    answer("ROLLBACK", 'T');
+    check_belief(none, one, true);
+    answer("COMMIT", 'I');
+    check_belief(one, one, true);
+}
+
+TEST(a_rollback_that_fails_goes_back_to_nothing)
+{
+    answer("BEGIN", 'T');
+    server_assume(server, one);
+    answer("SET", 'T');
+    server_goes_back(server, none, true);
+    answer(NULL, 'E');
+    answer("ROLLBACK", 'T'); /* another one */
+    CHECK(!server->sure && server->now == one);
+}
+
 TEST(a_rollback_to_a_savepoint_where_nothing_was_set_costs_nothing)
 {
     answer("BEGIN", 'T');
@@ -360,6 +387,8 @@ int main(void)
         EACH(a_commit_of_a_failed_transaction_is_a_rollback),
         EACH(a_transaction_that_failed_at_its_commit_is_undone),
         EACH(a_rollback_to_a_savepoint_leaves_the_settings_unknown),
+        EACH(a_rollback_goes_back_to_what_is_known),
+        EACH(a_rollback_that_fails_goes_back_to_nothing),
         EACH(a_rollback_to_a_savepoint_where_nothing_was_set_costs_nothing),
         EACH(unknown_settings_that_were_committed_stay_unknown),
         EACH(a_commit_and_chain_keeps_what_was_set_before_it),
