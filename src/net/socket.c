@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -247,6 +248,31 @@ void socket_defer_accept(int listener, bool on)
 {
     int seconds = on ? 45 : 0; /* PgBouncer's; the kernel rounds it to its retransmissions */
     (void)setsockopt(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof seconds);
+}
+
+void socket_hush(int listener)
+{
+    int shared = 0;
+    socklen_t len = sizeof shared;
+    if (socket_is_unix(listener) ||
+        getsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &shared, &len) != 0 || shared == 0) {
+        return;
+    }
+    enum { FLAGS_AT = 13, SYN = 0x02 }; /* of the TCP header, where the program's data begins */
+    struct sock_filter no_syn[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS_AT),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    const struct sock_fprog program = {.len = sizeof no_syn / sizeof *no_syn, .filter = no_syn};
+    (void)setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+void socket_unhush(int listener)
+{
+    int unused = 0;
+    (void)setsockopt(listener, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused);
 }
 
 void listeners_close(struct listeners *ls)

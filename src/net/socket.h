@@ -51,6 +51,14 @@ MUST_USE enum err socket_inherit(struct listeners *ls, struct fault *why);
 bool socket_is_unix(int fd);
 /* Whoever connects is accepted when the first bytes are here, or a minute later; on TCP only. */
 void socket_defer_accept(int listener, bool on);
+/*
+ * For a port that other processes listen on too (SO_REUSEPORT), else nothing: nobody begins to
+ * connect to this socket any more (their SYN is dropped, and the next one goes to another process
+ * when this socket is closed), while who has begun comes through. Without that the close would
+ * reset whoever is in between. Ends with socket_unhush().
+ */
+void socket_hush(int listener);
+void socket_unhush(int listener); /* before the close: the service manager may have it too */
 void listeners_close(struct listeners *ls);
 
 /* E_AGAIN when nobody is waiting; E_LIMIT when out of file descriptors. */

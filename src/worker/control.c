@@ -163,9 +163,9 @@ static void shut_down(struct control *c, enum shutdown_mode mode)
     suspend_end(&c->suspend);
     switch (mode) {
     case SHUTDOWN_NOW: stop_now(&c->stop); break;
-    case SHUTDOWN_WAIT_FOR_SERVERS: stop_drain(&c->stop, true, 0); break;
+    case SHUTDOWN_WAIT_FOR_SERVERS: stop_drain(&c->stop, true, 0, c->config->o.so_reuseport); break;
     case SHUTDOWN_WAIT_FOR_CLIENTS:
-        stop_drain(&c->stop, false, c->config->o.drain_timeout_us);
+        stop_drain(&c->stop, false, c->config->o.drain_timeout_us, c->config->o.so_reuseport);
         break;
     }
 }

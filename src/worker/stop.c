@@ -5,7 +5,11 @@
 #include "base/log.h"
 #include "worker/notify.h"
 
-enum { LOOK_US = 20000, SWEEP_US = 200000 };
+enum {
+    LOOK_US = 20000,
+    SWEEP_US = 200000,
+    HANDSHAKE_US = 250000, /* longer than who has begun to connect needs to come through */
+};
 
 /* ---- closing: clients, then servers, then the loop ------------------------------------------- */
 
@@ -51,9 +55,8 @@ void stop_now(struct stop *s)
 
 /* ---- draining -------------------------------------------------------------------------------- */
 
-static void on_look(struct timer *t)
+static void look(struct stop *s)
 {
-    struct stop *s = container_of(t, struct stop, timer);
     int64_t now_us = clock_now_us();
     unsigned clients = crew_clients(s->crew);
     bool late = s->until_us != 0 && now_us >= s->until_us;
@@ -78,24 +81,52 @@ static void drain_clients(void *arg)
     timer_set(&s->loop->timers, &s->timer, clock_now_us() + LOOK_US);
 }
 
-void stop_drain(struct stop *s, bool hasty, int64_t most_us)
+static void close_doors(struct stop *s)
+{
+    s->state = DRAINING;
+    crew_each(s->crew, worker_close_tcp_doors, s->loop, drain_clients, s);
+}
+
+static void wait_for_handshakes(void *arg)
+{
+    struct stop *s = arg;
+    if (s->state == HUSHED) {
+        timer_set(&s->loop->timers, &s->timer, clock_now_us() + HANDSHAKE_US);
+    }
+}
+
+static void on_timer(struct timer *t)
+{
+    struct stop *s = container_of(t, struct stop, timer);
+    if (s->state == HUSHED) {
+        close_doors(s);
+    } else {
+        look(s);
+    }
+}
+
+void stop_drain(struct stop *s, bool hasty, int64_t most_us, bool shared_port)
 {
     if (s->state != RUNNING) { /* asked twice: at once */
         stop_now(s);
         return;
     }
     enum { CLOSING_US = 10000000 }; /* what comes after it takes less */
-    s->state = DRAINING;
     s->hasty = hasty;
     s->until_us = most_us > 0 ? clock_now_us() + most_us : 0;
     notify_send("STOPPING=1\nSTATUS=waiting for transactions to end\nEXTEND_TIMEOUT_USEC=%lld",
                 (long long)most_us + CLOSING_US);
-    crew_each(s->crew, worker_close_tcp_doors, s->loop, drain_clients, s);
+    if (!shared_port) {
+        close_doors(s);
+        return;
+    }
+    s->state = HUSHED;
+    crew_each(s->crew, worker_hush_doors, s->loop, wait_for_handshakes, s);
 }
 
 void stop_init(struct stop *s, struct crew *crew, struct loop *l)
 {
-    *s = (struct stop){.crew = crew, .loop = l, .timer.due = on_look};
+    *s = (struct stop){.crew = crew, .loop = l, .timer.due = on_timer};
 }
 
 void stop_done(struct stop *s)

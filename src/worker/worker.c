@@ -208,6 +208,14 @@ static void close_door(struct door *d)
     (void)close(d->fd);
 }
 
+void worker_hush_doors(struct worker *w)
+{
+    struct crew *c = w->crew;
+    for (size_t i = 0; w == &c->workers[0] && i < c->doors_count; i++) {
+        socket_hush(c->doors[i].fd);
+    }
+}
+
 /*
  * Another process may listen on the same port (so_reuseport): the kernel has shared out the
  * connections already, and those in our queue would be reset by the close. They are ours to serve.
@@ -228,6 +236,7 @@ void worker_close_tcp_doors(struct worker *w)
             continue;
         }
         while (let_in(&c->doors[i]) == E_OK) {}
+        socket_unhush(c->doors[i].fd);
         close_door(&c->doors[i]);
     }
     c->doors_count = kept;

@@ -25,6 +25,7 @@ void crew_start(struct crew *c, struct registry *r, struct cache *cache, struct 
 void crew_each(struct crew *c, void (*act)(struct worker *w), struct loop *back,
                void (*done)(void *arg), void *arg);
 /* ---- acts for crew_each() */
+void worker_hush_doors(struct worker *w);      /* socket_hush() */
 void worker_close_tcp_doors(struct worker *w); /* who has got through already is let in */
 void worker_close_doors(struct worker *w);     /* all that are left */
 /* Idle clients go, busy ones when they are done; front_drain(). */

@@ -226,7 +226,7 @@ def test_the_unix_socket_has_its_mode_and_group(prepared, children):
     p = prepared(unix_socket_mode="0750", unix_socket_group="daemon")
     child = Process([binary(), "-u", SERVER_USER, p.path], p.log_path, env=p.env, user=False)
     children.append(child)
-    child.await_port(p.port)
+    wait_for("the start to be over", lambda: "event=started" in child.log())
     st = os.stat(p.folder / f".s.PGSQL.{p.port}")
     assert stat.S_IMODE(st.st_mode) == 0o750 and grp.getgrgid(st.st_gid).gr_name == "daemon"
     child.signal(signal.SIGTERM)

@@ -61,7 +61,7 @@ class Answer:
 class FakeClient(wire.Stream):
     """tls: a client's context; direct: TLS begins without asking for it; source: the address it comes from."""
 
-    def __init__(self, port, timeout=8.0, path=None, tls=None, direct=False, session=None, source=""):
+    def __init__(self, port, timeout=30.0, path=None, tls=None, direct=False, session=None, source=""):
         if path is None:
             sock = socket.create_connection(("127.0.0.1", port), timeout=timeout, source_address=(source, 0))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -276,11 +276,11 @@ class FakeServer:
             except (wire.Gone, OSError, ValueError):
                 pass  # closed: the test will see that for itself
 
-    def accept(self, seconds=8.0):
+    def accept(self, seconds=30.0):
         """The next session that logged in."""
         return self.sessions.get(timeout=seconds)
 
-    def cancelled(self, seconds=8.0):
+    def cancelled(self, seconds=30.0):
         """The (pid, key) of the next CancelRequest."""
         return self.cancels.get(timeout=seconds)
 

@@ -61,7 +61,7 @@ def free_port():
         return port
 
 
-def wait_for(what, ready, seconds=15.0):
+def wait_for(what, ready, seconds=30.0):
     """Polls ready() until it gives something true, and returns that."""
     end = time.monotonic() + seconds
     while True:

@@ -212,7 +212,7 @@ class Gone(Exception):
 class Stream:
     """A socket read message by message, with a time limit on everything."""
 
-    def __init__(self, sock, timeout=8.0):
+    def __init__(self, sock, timeout=30.0):
         self.sock = sock
         self.sock.settimeout(timeout)
         self.have = bytearray()

@@ -38,7 +38,8 @@ def test_databases_made_from_the_star_come_and_go(run_pgusher, polite_server):
         wait_for("all to be gone", lambda: len(rows(p, "DATABASES")) == len(rows(p, "POOLS")) == 1)
         assert count(p, "db_cache") == count(p, "account_cache") == count(p, "server_cache") == 0
         sizes.append(resident(p))
-    assert "dropping database 'db0_0' as it does not exist anymore or inactive auto-database" in p.log()
+    said = "dropping database 'db0_0' as it does not exist anymore or inactive auto-database"
+    wait_for("that to be logged", lambda: said in p.log())
     if not is_sanitized():
         assert sizes[-1] - sizes[2] < 300, sizes  # kB, for 300 more
 
@@ -62,7 +63,7 @@ def test_a_users_pool_goes_after_pool_idle_timeout_and_its_counts_stay(run_pgush
     for user in ("app", "other"):
         ask(p, user=user)
     wait_for("the pools to be gone", lambda: rows(p, "POOLS", database="app") == [])
-    assert "cleaning up idle pool" in p.log()
+    wait_for("both to be logged", lambda: p.log().count("cleaning up idle pool") == 2)
     assert len(rows(p, "DATABASES", name="app")) == 1
     seen = rows(p, "STATS_TOTALS", database="app")[0]
     assert seen["query_count"] == "2" and seen["client_login_count"] == "2"

@@ -1,6 +1,7 @@
 """After the login: broken, unknown, absurd and out-of-order messages, and clients that vanish."""
 
 import struct
+import threading
 
 import pytest
 
@@ -106,8 +107,10 @@ def test_a_statement_of_8_MB_passes_whole(run_pgusher, server):
     c = p.raw()
     c.startup()
     text = "SELECT '" + "x" * 8_000_000 + "' /* the end */"
-    c.send(wire.query(text))
+    sender = threading.Thread(target=c.send, args=(wire.query(text),))  # more than what lies between may hold
+    sender.start()
     m = server.accept().until("the end")
+    sender.join()
     assert m.text == text
 
 
