@@ -74,6 +74,9 @@ static struct verdict transaction(struct walk *w, const PgQuery__TransactionStmt
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_BEGIN:
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_START:
         v.kind = STMT_BEGIN;
+        if ((int)t->kind == PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_START) {
+            *flags |= STMT_BEGIN_START;
+        }
         for (size_t i = 0; i < t->n_options; i++) {
             const PgQuery__Node *option = t->options[i];
             if (option->node_case != PG_QUERY__NODE__NODE_DEF_ELEM ||

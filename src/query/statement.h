@@ -74,6 +74,7 @@ enum stmt_flag {
     STMT_HAS_PARAMS = 1 << 11, /* $1 ... appear */
     STMT_BEGIN_READ_ONLY = 1 << 12,
     STMT_BEGIN_OPTIONS = 1 << 13, /* BEGIN with an isolation level or DEFERRABLE */
+    STMT_BEGIN_START = 1 << 25,   /* START TRANSACTION: it is answered by that name */
     STMT_CHAIN = 1 << 14,         /* COMMIT/ROLLBACK AND CHAIN */
     STMT_TRANSACTION = 1 << 15, /* a MULTI holds BEGIN, COMMIT, ROLLBACK or a savepoint statement */
     STMT_DYNAMIC_BODY =

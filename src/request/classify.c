@@ -363,6 +363,12 @@ static enum err move_on(struct client *c, struct fault *why)
     return caller_identify_again(c, why);
 }
 
+/* Nothing is held back here: without a batch there is nothing to ask a server for. */
+static bool is_only_flush(const struct unit *u)
+{
+    return u->kind == UNIT_BATCH && u->size == FRAME_HEADER && !u->sync && !u->cut;
+}
+
 enum move step_classify(struct request *r)
 {
     struct facts *f = &r->facts;
@@ -373,6 +379,7 @@ enum move step_classify(struct request *r)
             return MOVE_GONE;
         }
     }
+    if (is_only_flush(&r->unit) && !r->batch_open) { return MOVE_DONE; }
     struct known *k = desk_known(r->desk, r->client->account->database);
     struct fault why;
     enum err e = E_OK;

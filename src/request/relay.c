@@ -23,7 +23,6 @@ struct relay {
     bool lost;
     bool refused;      /* lost by our own doing: asking again would end the same */
     bool over;         /* the server ended the session for what the client sent */
-    uint8_t breach;    /* the client's message, answered here, that COPY does not allow */
     struct fault *why; /* of being lost */
 };
 
@@ -95,10 +94,23 @@ static void skip_to_sync(struct relay *y)
         if (e.kind == EXPECT_CLOSE && e.owner == OWNER_NOBODY) { y->s->close_needed = true; }
         expect_done(&e);
     }
-    if (x == NULL) { /* it is still to come */
-        y->r->client->skip_to_sync = true;
+    if (x == NULL) { /* it is still to come, and what waits to be sent is skipped too */
+        y->r->client->skip_to_sync = y->r->batch_open = true;
+        y->r->step = STEP_READ;
         y->r->resume = true;
     }
+}
+
+/* COPY failed by data that came before these: it did not swallow them. */
+static void sync_after_copy(struct relay *y)
+{
+    struct request *r = y->r;
+    for (; r->copy_syncs > 0; r->copy_syncs--) {
+        compose_bare(&y->s->stream.out, 'S');
+        expects_push(&y->s->expects, EXPECT_SYNC, OWNER_CLIENT, NULL);
+    }
+    stream_flush(&y->s->stream);
+    r->client->skip_to_sync = r->batch_open = false;
 }
 
 /* A setting or BEGIN of ours failed: the client's request was not run and will not be. */
@@ -188,7 +200,8 @@ static bool take_error(struct relay *y, struct bytes body)
     r->broken = r->broken || r->filling;
     if (response_read_error(body, &m) != E_OK) { m = (struct error_msg){0}; }
     /* A FATAL follows, but may be lost when more is written to a server that is gone. */
-    if (y->s->copy_in && m.sqlstate != NULL && strcmp(m.sqlstate, "08P01") == 0) {
+    bool breach = y->s->copy_in && m.sqlstate != NULL && strcmp(m.sqlstate, "08P01") == 0;
+    if (breach || r->breaks_copy) {
         y->over = true;
         return true;
     }
@@ -220,12 +233,14 @@ static bool take_error(struct relay *y, struct bytes body)
         return false;
     }
     if (r->asking) { return false; } /* the pins stay as they are */
+    const bool copying = y->s->copy_in;
     y->s->copy_in = false;
     bool renamed = x->taken && m.sqlstate != NULL && strcmp(m.sqlstate, "42P05") == 0;
     if (renamed) { put_renamed(y, body, x); }
     if (x->kind != EXPECT_QUERY && x->kind != EXPECT_FUNCTION && x->kind != EXPECT_SYNC) {
         skip_to_sync(y);
     }
+    if (copying && r->copy_syncs > 0) { sync_after_copy(y); }
     return !renamed;
 }
 
@@ -366,6 +381,7 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
     struct bytes body = bytes_skip(message, FRAME_HEADER);
     bool mine = x == NULL || x->owner == OWNER_CLIENT;
     const char *tag;
+    uint8_t breach;
     if (!is_backend_message(type)) {
         y->lost = true;
         (void)fault_set(y->why, E_PROTOCOL, "unexpected message of type %u from the server", type);
@@ -392,9 +408,12 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
     case 'G':
     case 'W':
         s->copy_in = true;
+        r->copy_syncs = 0;
         r->resume = true; /* its data may be here already */
         if (x != NULL && x->kind == EXPECT_EXECUTE) { r->batch_open = true; }
-        if (mine && type == 'G') { y->breach = message_in_copy(s); }
+        if (mine && type == 'G' && (breach = message_in_copy(s)) != 0) {
+            request_break_copy(r, breach);
+        }
         expects_drop_syncs_after_head(&s->expects);
         r->broken = r->broken || r->filling;
         return mine;
@@ -550,11 +569,9 @@ void relay_event(struct server *s, int events)
     }
     if (y.over) {
         pool_discard(&r->server, "client broke the protocol");
-        request_end_in_copy(c);
-        return;
-    }
-    if (y.breach != 0) {
-        request_refuse_in_copy(c, y.breach);
+        (void)fault_state(&why, E_PROTOCOL, "08P01",
+                          "terminating connection because protocol synchronization was lost");
+        client_fail(c, &why);
         return;
     }
     if (is_free(&y)) { finish_release(r); }
@@ -570,7 +587,7 @@ void relay_event(struct server *s, int events)
     if (r->server != NULL && stream_unwritten(&c->stream) > STREAM_HIGH_WATER) {
         stream_pause(&r->server->stream, true); /* until the client has read */
     }
-    if (r->resume) {
+    if (r->resume && !r->breaks_copy) {
         r->resume = false;
         request_unwait(r);
         request_resume(c);

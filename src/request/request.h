@@ -109,18 +109,21 @@ struct request {
     unsigned tries;       /* of a read that was asked again */
     unsigned nodes_tried; /* that gave no server */
     bool batch_open;      /* extended messages were sent that no Sync closed */
-    bool may_copy;        /* CopyData after what was sent last may be meant for it */
-    bool answered;        /* the client got a byte of the server's for what was sent last */
-    bool replans;         /* its unit is asked again when the server's Sync is answered */
-    unsigned fakes_told;  /* answers of ours for what was sent last */
-    bool resume;          /* run the client's input when the server's is done with */
-    uint32_t resets;      /* enum reset: what a statement under way undoes */
-    bool retell;          /* ... to values that the client was not given at its start */
-    bool retelling;       /* those are being set; the client's ReadyForQuery follows */
-    bool chains;          /* AND CHAIN is under way: ROLLBACK ends a transaction that goes on */
-    bool partly;          /* what is under way may have committed some when it fails */
-    bool dates;           /* DateStyle is being set, perhaps by a part of it */
-    bool undoable;        /* an error of what is under way undoes all of it */
+    bool breaks_copy;     /* the server was sent what ends the session in a COPY */
+    unsigned
+        copy_syncs; /* during COPY FROM STDIN, since its last data: the server has none of them */
+    bool may_copy;  /* CopyData after what was sent last may be meant for it */
+    bool answered;  /* the client got a byte of the server's for what was sent last */
+    bool replans;   /* its unit is asked again when the server's Sync is answered */
+    unsigned fakes_told; /* answers of ours for what was sent last */
+    bool resume;         /* run the client's input when the server's is done with */
+    uint32_t resets;     /* enum reset: what a statement under way undoes */
+    bool retell;         /* ... to values that the client was not given at its start */
+    bool retelling;      /* those are being set; the client's ReadyForQuery follows */
+    bool chains;         /* AND CHAIN is under way: ROLLBACK ends a transaction that goes on */
+    bool partly;         /* what is under way may have committed some when it fails */
+    bool dates;          /* DateStyle is being set, perhaps by a part of it */
+    bool undoable;       /* an error of what is under way undoes all of it */
 
     /* ---- the transaction in progress */
     bool writes_all;
@@ -189,9 +192,9 @@ void request_unwait(struct request *r);
 void request_wait_for_server(struct request *r, int64_t now_us);
 /* The unit fails with this error; the session goes on. */
 enum move request_fail(struct request *r, const struct fault *why) COLD;
-/* A message of this type came while COPY FROM STDIN is under way: the session ends. */
-void request_end_in_copy(struct client *c) COLD; /* ... after the ERROR that says so */
-void request_refuse_in_copy(struct client *c, uint8_t type) COLD;
+/* A message of this type came while COPY FROM STDIN is under way: the session ends with the
+ * server's word on that. */
+void request_break_copy(struct request *r, uint8_t type) COLD;
 /* Both sides' gathered writes go out. */
 void request_flush(struct request *r);
 void request_free(struct request *r);

@@ -276,27 +276,31 @@ static size_t take_copy(struct request *r, struct bytes in, struct frame f)
     if (wanted) {
         stream_put(&s->stream, bytes_of(in.ptr, here));
         s->torn = r->left > 0;
+        r->copy_syncs = 0;
         if (f.type != 'd') { s->copy_in = false; }
     }
     return here;
 }
 
-/* PostgreSQL (14 and later) looks at the type alone, and cannot go on behind it. */
-void request_refuse_in_copy(struct client *c, uint8_t type)
+/* Flush and Sync say nothing to COPY. But where it has failed by the data before it, a Sync does:
+ * relay.c. */
+static size_t take_copy_sync(struct request *r, struct bytes in, struct frame f)
 {
-    struct fault why;
-    (void)fault_state(&why, E_PROTOCOL, "08P01",
-                      "unexpected message type 0x%02X during COPY from stdin", type);
-    compose_fault(&c->stream.out, "ERROR", &why);
-    request_end_in_copy(c);
+    size_t here = f.size < in.len ? f.size : in.len;
+    r->left = f.size - (uint32_t)here;
+    r->left_drops = true;
+    r->copy_syncs += f.type == 'S';
+    return here;
 }
 
-void request_end_in_copy(struct client *c)
+/* PostgreSQL (14 and later) looks at the type alone, says what is wrong, and cannot go on. */
+void request_break_copy(struct request *r, uint8_t type)
 {
-    struct fault why;
-    (void)fault_state(&why, E_PROTOCOL, "08P01",
-                      "terminating connection because protocol synchronization was lost");
-    client_fail(c, &why);
+    compose_bare(&r->server->stream.out, type);
+    stream_flush(&r->server->stream);
+    r->server->torn = true;
+    r->breaks_copy = true;
+    request_wait(r, 0);
 }
 
 static size_t take_left(struct request *r, struct bytes in)
@@ -420,10 +424,13 @@ static size_t run(struct client *c, struct bytes in)
             used += take_copy(r, rest, f);
             continue;
         }
-        if (e == E_OK && !inside && r->server != NULL && r->server->copy_in && f.type != 'H' &&
-            f.type != 'S') {
-            request_refuse_in_copy(c, f.type);
-            return used;
+        if (e == E_OK && !inside && r->server != NULL && r->server->copy_in) {
+            if (f.type == 'H' || f.type == 'S') {
+                used += take_copy_sync(r, rest, f);
+                continue;
+            }
+            request_break_copy(r, f.type);
+            break;
         }
         if (e == E_OK && !inside && c->skip_to_sync) {
             used += take_skipped(c, r, rest, f);

@@ -98,12 +98,20 @@ static void put_prelude(struct request *r, bool own)
     if (own) { s->sure = sure; }
 }
 
+static bool only_reads_settings(const struct statement *s)
+{
+    for (uint32_t i = 0; i < s->settings_count; i++) {
+        if (!s->settings[i].reads) { return false; }
+    }
+    return true;
+}
+
 enum move step_prepare(struct request *r)
 {
     struct client *c = r->client;
     struct server *s = r->server;
     const struct identity *id = c->account->identity;
-    if (s->copy_in || r->batch_open) { return MOVE_ON; } /* in the middle of a batch: as it began */
+    if (r->batch_open) { return MOVE_ON; } /* in the middle of a batch: as it began */
     if (r->want != c->in_tx && (id == NULL || !identity_uses_tags(id))) {
         varset_unref(&r->want);
         r->want = varset_ref(c->in_tx);
@@ -143,7 +151,7 @@ enum move step_prepare(struct request *r)
     }
     put_prelude(r, own);
     const struct statement *st = r->facts.only;
-    r->set_by_us = st != NULL && st->settings_count == 0 && r->facts.pins == 0;
+    r->set_by_us = st != NULL && only_reads_settings(st) && r->facts.pins == 0;
     return MOVE_ON;
 }
 
@@ -343,13 +351,12 @@ static void send_batch(struct request *r)
             break;
         case 'S':
             forward(s, message);
-            /* COPY IN swallows it: the one after the data counts. */
-            if (!s->copy_in) { expects_push(&s->expects, EXPECT_SYNC, OWNER_CLIENT, NULL); }
+            expects_push(&s->expects, EXPECT_SYNC, OWNER_CLIENT, NULL);
             break;
         default: forward(s, message); break;
         }
     }
-    r->batch_open = !r->unit.sync || s->copy_in;
+    r->batch_open = !r->unit.sync;
 }
 
 /* A message whose end is not here yet: what is there goes, the rest follows as it comes (road.c).
@@ -544,7 +551,7 @@ enum move step_send(struct request *r)
         expects_push(&s->expects, EXPECT_FUNCTION, OWNER_CLIENT, NULL);
         break;
     case UNIT_BATCH:
-        if (is_the_servers(&r->unit) && !s->copy_in) {
+        if (is_the_servers(&r->unit)) {
             send_as_it_is(r);
         } else {
             send_batch(r);

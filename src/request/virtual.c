@@ -39,22 +39,17 @@ static void drop_begin(struct client *c)
     c->begin_reads = false;
 }
 
-/* Answered whole by us: one Query, or a batch of the plain form that takes no name twice. */
+/* Answered whole by us: one Query, or a batch of the plain form that has no error in it. */
 static bool is_whole(const struct client *c, const struct unit *u)
 {
     if (u->kind == UNIT_QUERY) { return true; }
-    return u->kind == UNIT_BATCH && u->plain &&
-           !(u->has_parse && u->parse.name[0] != '\0' &&
-             client_statement(c, u->parse.name) != NULL);
-}
-
-/* BEGIN and START TRANSACTION mean the same, but are answered by their names. */
-static const char *begin_tag(struct bytes text)
-{
-    size_t at = 0;
-    while (at < text.len && strchr(" \t\r\n\f\v", text.ptr[at]) != NULL) { at++; }
-    bool start = at < text.len && (text.ptr[at] == 's' || text.ptr[at] == 'S');
-    return start ? "START TRANSACTION" : "BEGIN";
+    if (u->kind != UNIT_BATCH || !u->plain || u->bind.params_count > 0) { return false; }
+    if (u->has_parse) {
+        bool taken = u->parse.name[0] != '\0' && client_statement(c, u->parse.name) != NULL;
+        return !taken && u->parse.types_count == 0;
+    }
+    const struct prepared *p = client_statement(c, u->bind.statement);
+    return p != NULL && p->types_count == 0;
 }
 
 static bool begin(struct request *r, const struct statement *s)
@@ -65,8 +60,8 @@ static bool begin(struct request *r, const struct statement *s)
     if (r->unit.kind == UNIT_BATCH && r->unit.bind.portal[0] != '\0') { return false; }
     c->begin = mem_strndup((const char *)r->unit.text.ptr, r->unit.text.len);
     c->begin_reads = (s->flags & STMT_BEGIN_READ_ONLY) != 0;
-
-    virtual_complete(r, begin_tag(r->unit.text), 'T');
+    bool starts = (s->flags & STMT_BEGIN_START) != 0;
+    virtual_complete(r, starts ? "START TRANSACTION" : "BEGIN", 'T');
     return true;
 }
 

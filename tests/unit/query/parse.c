@@ -178,7 +178,7 @@ TEST(copy_is_judged_by_its_direction_and_its_query)
 TEST(transaction_control_is_told_apart)
 {
     check_told("begin", "BEGIN");
-    check_told("start transaction read only", "BEGIN read_only");
+    check_told("start transaction read only", "BEGIN read_only start");
     check_told("begin read only, read write", "BEGIN");
     check_told("begin isolation level serializable, read only", "BEGIN read_only options");
     check_told("begin not deferrable", "BEGIN options");
