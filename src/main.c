@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 #include "worker/control.h"
+#include "worker/rehearse.h"
 
 static const char usage[] =
     "Usage: pgusher [OPTION]... CONFIG.ini\n"
@@ -19,22 +20,25 @@ static const char usage[] =
     "  -v, --verbose        more in the log; may be repeated\n"
     "  -V, --version        the version\n"
     "  -h, --help           this text\n"
-    "      --check-config   read CONFIG.ini, say what is wrong with it, and exit\n"
+    "      --check-config   say what is wrong with CONFIG.ini or a file it names, and exit\n"
     "      --help-config    every option of the configuration, with default and meaning\n"
     "\n"
     "Signals: HUP reloads; TERM and INT let transactions end, then stop (twice: at once); QUIT "
     "stops\n"
     "at once; USR1 pauses, USR2 resumes.\n";
 
+static void complain(const struct fault *why)
+{
+    (void)fprintf(stderr, "pgusher: %s\n", why->text);
+    if (why->hint[0] != '\0') { (void)fprintf(stderr, "hint: %s\n", why->hint); }
+}
+
 /* NULL: it was said why. */
 static struct config *load(const char *path)
 {
     struct config *cfg = NULL;
     struct fault why = {0};
-    if (config_load(path, &cfg, &why) != E_OK) {
-        (void)fprintf(stderr, "pgusher: %s\n", why.text);
-        if (why.hint[0] != '\0') { (void)fprintf(stderr, "hint: %s\n", why.hint); }
-    }
+    if (config_load(path, &cfg, &why) != E_OK) { complain(&why); }
     return cfg;
 }
 
@@ -43,8 +47,8 @@ static int run(const char *path, bool only_check, const struct launch *how)
     struct config *cfg = load(path);
     struct fault why = {0};
     int status = cfg == NULL;
-    if (cfg != NULL && only_check && control_check(cfg, &why) != E_OK) {
-        (void)fprintf(stderr, "pgusher: %s\n", why.text);
+    if (cfg != NULL && only_check && rehearse_start(cfg, how, &why) != E_OK) {
+        complain(&why);
         status = 1;
     } else if (cfg != NULL && only_check) {
         (void)printf("%s: ok, %zu databases, %zu cache rules, %zu settings\n", path,

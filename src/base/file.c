@@ -7,6 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static enum err changed(const char *path, struct fault *why)
+{
+    return fault_set(why, E_IO, "%s: the file changed while it was read", path);
+}
+
 static enum err read_all(int fd, const char *path, size_t room, struct buf *ret, struct fault *why)
 {
     size_t before = buf_len(ret);
@@ -16,10 +21,23 @@ static enum err read_all(int fd, const char *path, size_t room, struct buf *ret,
         if (got < 0) { return fault_set(why, E_IO, "%s: %s", path, strerrordesc_np(errno)); }
         if (got == 0) { return E_OK; }
         ret->end += (size_t)got;
-        if (buf_len(ret) - before == room) {
-            return fault_set(why, E_IO, "%s: the file grew while it was read", path);
-        }
+        if (buf_len(ret) - before == room) { return changed(path, why); }
     }
+}
+
+/* Half of an old and half of a new file may look like a whole one. */
+static enum err check_unchanged(int fd, const char *path, const struct stat *before, size_t got,
+                                struct fault *why)
+{
+    struct stat now;
+    if (fstat(fd, &now) != 0) {
+        return fault_set(why, E_IO, "%s: %s", path, strerrordesc_np(errno));
+    }
+    return got == (size_t)before->st_size && now.st_size == before->st_size &&
+                   now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
+                   now.st_mtim.tv_nsec == before->st_mtim.tv_nsec
+               ? E_OK
+               : changed(path, why);
 }
 
 enum err file_read(const char *path, size_t most, struct buf *ret, struct fault *why)
@@ -32,10 +50,11 @@ enum err file_read(const char *path, size_t most, struct buf *ret, struct fault 
     } else if (!S_ISREG(st.st_mode) || (size_t)st.st_size > most) {
         e = fault_set(why, E_IO, "%s: expected a file of at most %zu bytes", path, most);
     } else {
-        size_t room = (size_t)st.st_size + 1;
+        size_t room = (size_t)st.st_size + 1, before = buf_len(ret);
         e = buf_try_reserve(ret, room);
         if (e == E_OK) {
             e = read_all(fd, path, room, ret, why);
+            if (e == E_OK) { e = check_unchanged(fd, path, &st, buf_len(ret) - before, why); }
         } else {
             (void)fault_set(why, e, "%s: no room for %zu bytes", path, room);
         }

@@ -58,22 +58,19 @@ void cache_close(struct cache **c)
     mem_free(c);
 }
 
-void cache_configure(struct cache *c, const struct config *cfg)
+enum err cache_configure(struct cache *c, const struct config *cfg, struct fault *why)
 {
     struct settings *fresh = NULL;
     struct settings *old = atomic_load(&c->settings);
-    struct fault why = {0};
-    if (settings_new(cfg, &fresh, &why) != E_OK) {
-        log_warn(NULL, "event=cache_reload_failed reason=\"%s\" next=\"the old settings hold\"",
-                 why.text);
-        return;
-    }
+    enum err e = settings_new(cfg, &fresh, why);
+    if (e != E_OK) { return e; }
     fresh->older = old;
     bool moved = !redis_address_equal(old->redis, fresh->redis);
     atomic_store_explicit(&c->settings, fresh, memory_order_release);
     /* What was written until now is unknown to the new Redis. */
     if (moved) { (void)atomic_fetch_add(&c->doubt, 1); }
     store_limit(c->store, fresh->memory_bytes);
+    return E_OK;
 }
 
 void cache_stats(const struct cache *c, struct cache_stats *ret)

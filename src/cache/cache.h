@@ -29,9 +29,10 @@ void cache_close(struct cache **c); /* after every side is detached */
 /*
  * New limits, ttl, rules and Redis address after a reload; any thread. Entries of changed rules are
  * void; a new ttl holds for stored entries. Call it before the workers take up cfg, whose rules
- * cache_question.rule then means. The secret is read once, by cache_open().
+ * cache_question.rule then means. The secret is read once, by cache_open(). Errors: E_CONFIG, and
+ * the old ones hold.
  */
-void cache_configure(struct cache *c, const struct config *cfg);
+MUST_USE enum err cache_configure(struct cache *c, const struct config *cfg, struct fault *why);
 /* On the loop's thread, like all that takes a side. */
 struct cache_side *cache_attach(struct cache *c, uv_loop_t *loop);
 /*

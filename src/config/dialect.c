@@ -10,13 +10,11 @@
  */
 #include "config/dialect.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <ini.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 enum {
@@ -127,42 +125,18 @@ static bool take_name(struct bytes line, struct buf *out, struct bytes *ret)
     return true;
 }
 
-/* The whole file; the fault names the file and the system's reason. */
-static enum err read_whole(const char *path, struct buf *out, char **ret_reason)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) { goto failed; }
-    for (;;) {
-        uint8_t *room = buf_reserve(out, 16 * 1024);
-        ssize_t got = read(fd, room, 16 * 1024);
-        if (got < 0 && errno == EINTR) { continue; }
-        if (got < 0) { goto failed; }
-        if (got == 0) { break; }
-        out->end += (size_t)got;
-        if (buf_len(out) > LONGEST_FILE) {
-            errno = EFBIG;
-            goto failed;
-        }
-    }
-    (void)close(fd);
-    return E_OK;
-failed:
-    *ret_reason = mem_strdup(strerrordesc_np(errno));
-    if (fd >= 0) { (void)close(fd); }
-    return E_IO;
-}
-
 static void include(struct source *s, struct bytes name)
 {
     struct reading *r = s->r;
     if (!r->may_include) { return fail(s, "%include is not possible here"); }
     if (name.len == 0) { return fail(s, "%include: expected a file name"); }
     if (r->depth == DEEPEST_INCLUDE) { return fail(s, "%include: too deep, 10 files at most"); }
-    char *path = mem_strndup((const char *)name.ptr, name.len), *reason = NULL;
+    char *path = mem_strndup((const char *)name.ptr, name.len);
     struct buf text = {0};
-    if (read_whole(path, &text, &reason) != E_OK) {
-        r->failed =
-            fault_set(r->why, E_IO, "%s:%d: cannot read %s: %s", s->file, s->line, path, reason);
+    struct fault reason = {0};
+    enum err e = file_read(path, LONGEST_FILE, &text, &reason);
+    if (e != E_OK) {
+        r->failed = fault_set(r->why, e, "%s:%d: cannot read %s", s->file, s->line, reason.text);
     } else {
         r->depth++;
         r->failed = read_source(r, buf_view(&text), path);
@@ -170,7 +144,6 @@ static void include(struct source *s, struct bytes name)
     }
     if (text.data != NULL) { mem_wipe(text.data, text.cap); }
     buf_done(&text);
-    mem_free(&reason);
     mem_free(&path);
 }
 
@@ -287,16 +260,15 @@ enum err dialect_read_file(const char *path, dialect_take *take, void *arg, stru
 {
     struct reading r = {.take = take, .arg = arg, .why = why, .may_include = true};
     struct buf text = {0};
-    char *reason = NULL;
-    enum err e = read_whole(path, &text, &reason);
+    struct fault reason = {0};
+    enum err e = file_read(path, LONGEST_FILE, &text, &reason);
     if (e != E_OK) {
-        (void)fault_set(why, e, "cannot read %s: %s", path, reason);
+        (void)fault_set(why, e, "cannot read %s", reason.text);
     } else {
         e = read_source(&r, buf_view(&text), path);
     }
     if (text.data != NULL) { mem_wipe(text.data, text.cap); }
     buf_done(&text);
     buf_done(&r.section);
-    mem_free(&reason);
     return e;
 }

@@ -54,20 +54,26 @@ static enum err listen_on(struct listeners *ls, const struct address *a, const c
     return E_OK;
 }
 
+static enum err resolve_own(const char *name, int port, struct addrinfo **ret, struct fault *why)
+{
+    char service[16];
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    (void)snprintf(service, sizeof service, "%d", port);
+    int rc = getaddrinfo(strcmp(name, "*") == 0 ? NULL : name, service, &hints, ret);
+    return rc == 0 ? E_OK
+                   : fault_set(why, E_CONFIG, "cannot resolve listen_addr %s: %s", name,
+                               gai_strerror(rc));
+}
+
 static enum err listen_name(struct listeners *ls, const char *name, int port, int backlog,
                             bool reuseport, struct fault *why)
 {
     bool all = strcmp(name, "*") == 0;
-    char service[16], what[300];
-    (void)snprintf(service, sizeof service, "%d", port);
+    char what[300];
     (void)snprintf(what, sizeof what, "%s:%d", name, port);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list = NULL;
-    int rc = getaddrinfo(all ? NULL : name, service, &hints, &list);
-    if (rc != 0) {
-        return fault_set(why, E_CONFIG, "cannot resolve listen_addr %s: %s", name,
-                         gai_strerror(rc));
-    }
-    enum err e = E_OK;
+    struct addrinfo *list = NULL;
+    enum err e = resolve_own(name, port, &list, why);
+    if (e != E_OK) { return e; }
     size_t before = ls->count;
     for (struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next) {
         struct address a = {.len = ai->ai_addrlen};
@@ -83,15 +89,37 @@ static enum err listen_name(struct listeners *ls, const char *name, int port, in
     return e;
 }
 
+/* NULL at the end of the list. */
+static char *next_name(char **rest)
+{
+    for (char *name; (name = strsep(rest, ",")) != NULL;) {
+        name += strspn(name, " \t");
+        name[strcspn(name, " \t")] = '\0';
+        if (name[0] != '\0') { return name; }
+    }
+    return NULL;
+}
+
 enum err socket_listen_tcp(struct listeners *ls, const char *addresses, int port, int backlog,
                            bool reuseport, struct fault *why)
 {
     char *list = mem_strdup(addresses), *rest = list;
     enum err e = E_OK;
-    for (char *name; e == E_OK && (name = strsep(&rest, ",")) != NULL;) {
-        name += strspn(name, " \t");
-        name[strcspn(name, " \t")] = '\0';
-        if (name[0] != '\0') { e = listen_name(ls, name, port, backlog, reuseport, why); }
+    for (char *name; e == E_OK && (name = next_name(&rest)) != NULL;) {
+        e = listen_name(ls, name, port, backlog, reuseport, why);
+    }
+    mem_free(&list);
+    return e;
+}
+
+enum err socket_check_tcp(const char *addresses, struct fault *why)
+{
+    char *list = mem_strdup(addresses), *rest = list;
+    enum err e = E_OK;
+    for (char *name; e == E_OK && (name = next_name(&rest)) != NULL;) {
+        struct addrinfo *found = NULL;
+        e = resolve_own(name, 0, &found, why);
+        if (e == E_OK) { freeaddrinfo(found); }
     }
     mem_free(&list);
     return e;
@@ -123,16 +151,40 @@ static enum err make_way(const struct address *a, const char *path, struct fault
     return E_OK;
 }
 
+static enum err find_group(const char *name, gid_t *ret, struct fault *why)
+{
+    const struct group *g = getgrnam(name);
+    if (g == NULL) {
+        return fault_set(why, E_CONFIG, "unix_socket_group: there is no group %.60s", name);
+    }
+    *ret = g->gr_gid;
+    return E_OK;
+}
+
+static enum err door_address(struct address *a, const char *dir, int port, struct fault *why)
+{
+    return address_unix(a, dir, port)
+               ? E_OK
+               : fault_set(why, E_CONFIG, "unix_socket_dir %s is too long for a socket path", dir);
+}
+
+enum err socket_check_unix(const char *dir, int port, const char *group, struct fault *why)
+{
+    struct address a;
+    gid_t gid;
+    if (dir[0] == '\0') { return E_OK; }
+    enum err e = door_address(&a, dir, port, why);
+    return e == E_OK && group[0] != '\0' ? find_group(group, &gid, why) : e;
+}
+
 /* Who may connect: before anybody can. */
 static enum err set_rights(const char *path, const struct unix_door *door, struct fault *why)
 {
     if (door->group[0] != '\0') {
-        const struct group *g = getgrnam(door->group);
-        if (g == NULL) {
-            return fault_set(why, E_CONFIG, "unix_socket_group: there is no group %.60s",
-                             door->group);
-        }
-        if (chown(path, (uid_t)-1, g->gr_gid) != 0) {
+        gid_t group = 0;
+        enum err e = find_group(door->group, &group, why);
+        if (e != E_OK) { return e; }
+        if (chown(path, (uid_t)-1, group) != 0) {
             return fault_set(why, E_IO, "unix_socket_group: cannot give %s to group %.60s: %s",
                              path, door->group, strerror(errno));
         }
@@ -149,13 +201,11 @@ enum err socket_listen_unix(struct listeners *ls, const struct unix_door *door,
 {
     struct address a;
     if (door->dir[0] == '\0') { return E_OK; }
-    if (!address_unix(&a, door->dir, door->port)) {
-        return fault_set(why, E_CONFIG, "unix_socket_dir %s is too long for a socket path",
-                         door->dir);
-    }
+    enum err e = door_address(&a, door->dir, door->port, why);
+    if (e != E_OK) { return e; }
     if (door->dir[0] == '@') { return listen_on(ls, &a, door->dir, door->backlog, false, why); }
     const char *path = ((const struct sockaddr_un *)(const void *)&a.room)->sun_path;
-    enum err e = door->take_over ? E_OK : make_way(&a, path, why);
+    e = door->take_over ? E_OK : make_way(&a, path, why);
     if (e != E_OK) { return e; }
     (void)unlink(path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -24,6 +24,8 @@ struct listeners {
 /* addresses: comma list of names and numbers, "*" for all; empty: none. */
 MUST_USE enum err socket_listen_tcp(struct listeners *ls, const char *addresses, int port,
                                     int backlog, bool reuseport, struct fault *why);
+/* Do they resolve? Nothing is bound. */
+MUST_USE enum err socket_check_tcp(const char *addresses, struct fault *why);
 /* Where and how; dir: a folder, or "@name" for the abstract namespace; empty: no socket at all. The
  * file is DIR/.s.PGSQL.PORT. */
 struct unix_door {
@@ -32,6 +34,9 @@ struct unix_door {
     const char *group; /* empty: the process's */
     bool take_over;    /* from a process that still uses it, and goes on with whom it has */
 };
+/* Does the path fit, and is there such a group? Nothing is made. */
+MUST_USE enum err socket_check_unix(const char *dir, int port, const char *group,
+                                    struct fault *why);
 /* The file that was made. */
 struct unix_file {
     char *path; /* NULL: none */

@@ -175,6 +175,10 @@ static enum err load_certificate(SSL_CTX *ssl, const struct tls_settings *s, str
 static enum err load_authorities(SSL_CTX *ssl, const struct tls_settings *s, struct fault *why)
 {
     if (s->ca_file[0] == '\0') {
+        if (s->crl_file[0] != '\0') {
+            return fault_set(why, E_CONFIG, "%s_ca_file must be set, as %s_crl_file is", s->side,
+                             s->side);
+        }
         if (s->check >= TLS_CHECK_CHAIN) {
             return fault_set(why, E_CONFIG, "%s_ca_file must be set to verify certificates",
                              s->side);

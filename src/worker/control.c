@@ -84,14 +84,12 @@ static enum err apply(struct control *c, struct config *cfg, struct fault *why)
     enum err e = access_load(cfg, &c->access, &access, why);
     if (e == E_OK) { e = secured_load(cfg, &c->secured, &secured, why); }
     if (e == E_OK) { e = open_log(c, cfg, why); }
+    if (e == E_OK) { e = cache_configure(c->cache, cfg, why); } /* before who asks by its rules */
     if (e != E_OK) {
         access_done(&access);
         secured_done(&secured);
         return e;
     }
-    if (c->cache != NULL) {
-        cache_configure(c->cache, cfg);
-    } /* its rules before who asks by them */
     if (access.hba != NULL) { registry_set_hba(c->registry, access.hba); }
     registry_secure(c->registry, secured.clients, secured.servers);
     registry_configure(c->registry, cfg, access.users);
@@ -408,19 +406,6 @@ static void serve(struct control *c, struct start *start, unsigned workers)
     if (notify_watchdog_us() > 0) { tell_watchdog(c); }
     loop_run(&c->loop);
     log_info(NULL, "event=stopped");
-}
-
-enum err control_check(const struct config *cfg, struct fault *why)
-{
-    struct access access = {0};
-    struct secured secured = {0};
-    const struct secured none = {0};
-    enum err e = access_load(cfg, NULL, &access, why);
-    if (e == E_OK) { e = secured_load(cfg, &none, &secured, why); }
-    access_done(&access);
-    secured_done(&secured);
-    keyring_forget();
-    return e;
 }
 
 int control_run(struct config *cfg, const struct launch *how)

@@ -15,9 +15,6 @@ struct launch {
     int verbose;      /* added to the option */
 };
 
-/* What --check-config says beyond the file itself: can all files that it names be read, and are
- * they right? */
-MUST_USE enum err control_check(const struct config *cfg, struct fault *why);
 /*
  * Runs until a signal or the console ends it. cfg as loaded from its path. Returns the exit status.
  * Listening or another start-up step that fails is logged, and is exit status 1.

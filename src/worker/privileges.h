@@ -10,4 +10,7 @@
  * thread. Errors: E_NOTFOUND no such user, E_IO not allowed.
  */
 MUST_USE enum err privileges_drop(const char *user, struct fault *why);
+/* The same for root; for others, who could start nothing as that user, only: is there such a one?
+ */
+MUST_USE enum err privileges_rehearse(const char *user, struct fault *why);
 bool privileges_are_roots(void);

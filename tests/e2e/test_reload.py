@@ -3,14 +3,13 @@ What is wrong with a configuration is said where it is, at the start and at RELO
 The rows of src/config/options.def are the table: a new option is tested as soon as it is there.
 """
 
-import os
 import pathlib
 import re
 
 import pytest
 
 from harness import wire
-from harness.process import give_away, wait_for
+from harness.process import forbid, give_away, wait_for
 
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -160,13 +159,6 @@ def test_a_wrong_line_is_named_by_file_and_line(proxy, console, what):
 # ---- files
 
 
-def forbid(path):
-    """Not even its owner may read it; root may, so the file is root's."""
-    path.chmod(0o000)
-    if os.geteuid() == 0:
-        os.chown(path, 0, 0)
-
-
 FILES = {"ini": "path", "auth_file": "auth_file"}
 
 
@@ -182,7 +174,7 @@ def test_a_file_that_cannot_be_read_leaves_the_old_state(proxy, console, polite_
     if how == "a folder":
         path.mkdir()
     refused(proxy, console, before, str(path), {"missing": "No such file", "unreadable": "Permission denied",
-                                                "a folder": {"ini": "directory", "auth_file": "a file"}[file]}[how])
+                                                "a folder": "expected a file"}[how])
     if how == "a folder":
         path.rmdir()
     with proxy.raw() as c:

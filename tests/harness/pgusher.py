@@ -6,12 +6,13 @@ options only pgusher knows are left out, so that the tests of the shared surface
 import os
 import pathlib
 import re
+import subprocess
 from signal import SIGCONT, SIGTERM
 
 import psycopg
 
 from .fake_client import FakeClient
-from .process import Process, free_port, give_away, wait_for
+from .process import Process, as_user, free_port, give_away, wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -105,6 +106,11 @@ class Pgusher:
             self.process.await_port(self.port)
             if not is_pgbouncer():
                 wait_for("the start to be over", lambda: "event=started" in self.log() or not self.process.alive())
+
+    def check(self, *argv):
+        """What --check-config says about the files as they are now."""
+        return subprocess.run(as_user([str(binary()), *argv, "--check-config", str(self.path)]), capture_output=True,
+                              text=True, timeout=60, cwd=self.folder, env={**os.environ, **self.env})
 
     @property
     def pid(self):

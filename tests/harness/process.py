@@ -29,6 +29,13 @@ def give_away(path):
         os.chown(path, who.pw_uid, who.pw_gid)
 
 
+def forbid(path):
+    """Not even its owner may read it; root may, so the file is root's."""
+    path.chmod(0o000)
+    if os.geteuid() == 0:
+        os.chown(path, 0, 0)
+
+
 @contextlib.contextmanager
 def work_folder(name):
     """A folder servers may write to; removed at the end, unless PGUSHER_KEEP is set."""

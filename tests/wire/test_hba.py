@@ -7,7 +7,6 @@ import psycopg
 import pytest
 
 from harness import wire
-from harness.pgusher import binary
 from harness.process import as_user, give_away, wait_for
 
 USERS = {"alice": "right", "bob": "builder", "root": ""}
@@ -175,18 +174,13 @@ def test_names_come_from_files(run, folder):
 def test_check_config_reads_the_files_that_are_named(run, folder):
     p = run("local all all trust\n", start=False)
     p.write()
-
-    def check():
-        return subprocess.run(as_user([str(binary()), "--check-config", str(p.path)]), capture_output=True, text=True,
-                              timeout=20, cwd="/")
-
-    assert check().returncode == 0
+    assert p.check().returncode == 0
     (folder / "hba.conf").write_text("local all all sasl\n")
-    done = check()
+    done = p.check()
     assert done.returncode == 1 and "hba.conf:1: sasl: expected method" in done.stderr
     (folder / "hba.conf").write_text("local all all trust\n")
     p.auth_file.write_text("boss\n")
-    done = check()
+    done = p.check()
     assert done.returncode == 1 and 'users-' in done.stderr and ':1: expected "user" in double quotes' in done.stderr
 
 

@@ -55,7 +55,7 @@ static void stop(struct proxy *p)
 static void set_timeout(struct proxy *p, int64_t us)
 {
     p->config.o.redis_timeout_us = us;
-    cache_configure(p->cache, &p->config);
+    CHECK(cache_configure(p->cache, &p->config, NULL) == E_OK);
 }
 
 static bool up(const struct proxy *p)
@@ -593,7 +593,7 @@ TEST(a_redis_that_is_not_there_costs_nothing_but_hits)
     CHECK(run > 0);
     fake.fair = UINT32_MAX;
     (void)snprintf(url, sizeof url, "redis://127.0.0.1:%d", fake.port);
-    cache_configure(a.cache, &a.config);
+    CHECK(cache_configure(a.cache, &a.config, NULL) == E_OK);
     CHECK_STR(find_recovered(&a, &who), "notfound");
     cache_drop(a.side, &who.ticket, false);
 }
