@@ -434,7 +434,8 @@ static void judge_writes(const struct catalog *c, const struct statement *s, str
     struct reached w = {0};
     enum extent extent = extent_of(s);
     if (extent == WRITES_ANYTHING) { j->writes_all = true; }
-    for (uint32_t i = 0; i < s->writes_count && extent == WRITES_NAMED; i++) {
+    /* For what their triggers do, even where more is written. */
+    for (uint32_t i = 0; i < s->writes_count && extent != WRITES_NOTHING; i++) {
         reach_written(c, &s->writes[i], &w, j);
     }
     close_writes(&w, j);

@@ -108,7 +108,8 @@ void touched_hear(struct request *r, struct bytes name, struct bytes value)
     struct client *c = r->client;
     char *n = mem_strndup((const char *)name.ptr, name.len);
     char *v = value.ptr == NULL ? NULL : mem_strndup((const char *)value.ptr, value.len);
-    if (v != NULL && strcmp(n, "role") == 0 && strcmp(v, "none") == 0) { mem_free(&v); }
+    bool began = varset_get(c->base, n) != NULL; /* then "none" is a choice */
+    if (v != NULL && !began && strcmp(n, "role") == 0 && strcmp(v, "none") == 0) { mem_free(&v); }
     const struct varset *now = varset_ref(r->server->now);
     edit(&now, n, v);
     server_settle(r->server, now);

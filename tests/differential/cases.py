@@ -47,4 +47,12 @@ CASES = [
      [[("Q", "SET work_mem = '6MB'")], [("Q", "BEGIN")], [("Q", "SET work_mem = '7MB'")], [("Q", "ROLLBACK AND CHAIN")],
       [("Q", "SHOW work_mem")], [("Q", "SET work_mem = '8MB'")], [("Q", "COMMIT AND CHAIN")], [("Q", "ROLLBACK")],
       [("Q", "SHOW work_mem")]]),
+    ("a role that the client began with may be left",
+     {"options": "-c role=diff_role"},
+     [[("Q", "SET ROLE 'none'")], [("Q", "SELECT current_user, session_user")], [("Q", "RESET ROLE")],
+      [("Q", "SELECT current_user, session_user")]]),
+    ("what a trigger sets beside DDL is kept",
+     {},
+     [[("Q", "INSERT INTO diff_tr VALUES ('by trigger'); CREATE TEMP TABLE td(a int) ON COMMIT DROP")],
+      [("Q", "SELECT coalesce(current_setting('app.x', true), '')")]]),
 ]

@@ -33,16 +33,20 @@ SETTINGS = {
     "plan_cache_mode": ["auto", "force_custom_plan", "force_generic_plan"],
     "xmloption": ["content", "document"],
     "idle_in_transaction_session_timeout": ["50s", "0"],
+    "app.roled": ["mine", ""],
+    "cursor_tuple_fraction": ["0.25", "1"],
 }
 NAMES = list(SETTINGS)
 # What the guard of [settings] refuses where PostgreSQL would not.
-GUARDED = re.compile(r"DO \$\$|SELEC 1|diff_set|diff_fail|CALL|set_config\(\$1|PREPARE|EXECUTE|ZONE|AUTHORIZATION")
-RESETS = re.compile(r"RESET|DEFAULT|ZONE LOCAL|DISCARD")
-CUSTOM = ("app.x", "app.y")
+GUARDED = re.compile(r"DO \$\$|SELEC 1|diff_|CALL|set_config\(\$1|PREPARE|EXECUTE|ZONE|AUTHORIZATION")
+RESETS = re.compile(r"RESET|DEFAULT|ZONE LOCAL|DISCARD|NULL, (false|true)\)")
+CUSTOM = ("app.x", "app.y", "app.roled")
 BAD_SETS = ["SET work_mem = 'plenty'", "SET nosuch_setting = 1", "SET DateStyle = 'Martian'",
             "SET client_encoding = 'klingon'", "SET TimeZone = 'Mars/Olympus'", "RESET nosuch_setting",
             "SET ROLE nosuch_role", "SET ROLE other", "SET server_version = '9'", "SET log_statement = 'none'",
-            "SELECT set_config('work_mem', 'plenty', false)", "SET transaction_isolation = 'nonsense'"]
+            "SELECT set_config('work_mem', 'plenty', false)", "SET transaction_isolation = 'nonsense'",
+            "SET SESSION AUTHORIZATION diff_role", "SET app.x.y = 1", "SET work_mem = 1, 2", "SET search_path = 1, 'a b'",
+            "RESET transaction_isolation", "SET app.\"odd name\" = 'x'"]
 PREPARED_NAMES = ["s1", "s2", "s3", "S1", "a b", ""]
 PORTALS = ["", "", "p1", "p2"]
 SAVEPOINTS = ["a", "b"]
@@ -95,6 +99,21 @@ TEXTS = [
     ("FETCH 2 FROM c1", ""),
     ("SELECT count(*) FROM diff_t", ""),
     ("SELECT current_user, session_user", ""),
+    ("SELECT diff_set($1, $2)", "nv"),
+    ("SELECT diff_clause()", ""),
+    ("INSERT INTO diff_tr VALUES ($1) RETURNING v", "t"),
+    ("SELECT set_config('app.y', NULL, $1::bool)", "b"),
+    ("SELECT set_config('DateStyle', $1, false), current_setting('DateStyle')", "d"),
+    ("SET ROLE diff_role", ""),
+    ("RESET ROLE", ""),
+    ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", ""),
+    ("ROLLBACK AND CHAIN", ""),
+    ("RELEASE a", ""),
+    ("CREATE TEMP TABLE IF NOT EXISTS tt(a int)", ""),
+    ("DECLARE c2 CURSOR WITH HOLD FOR SELECT g FROM generate_series(1, 9) g", ""),
+    ("CLOSE ALL", ""),
+    ("SELECT pg_try_advisory_lock($1::int)", "i"),
+    ("CALL diff_commit()", ""),
 ]
 READY = [t for t in TEXTS if t[0].startswith(("SELECT", "INSERT", "UPDATE", "SHOW", "SET"))]
 
@@ -134,13 +153,22 @@ class Generator:
             return self.pick(f"RESET {name}", f"SET {name} TO DEFAULT")
         if roll < 0.74:
             return f"SELECT set_config('{name}', '{value}', {self.pick('false', 'true')})"
-        if roll < 0.80:
+        if roll < 0.79:
             return self.r.choice(BAD_SETS)
+        if roll < 0.83:
+            other, more = self.setting()
+            return self.pick(f"SELECT set_config('{name}', '{value}', false), set_config('{other}', '{more}', {self.pick('false', 'true')})",
+                             f"SELECT set_config('{name}', NULL, {self.pick('false', 'true')})",
+                             f"SET {name} FROM CURRENT", f"SET LOCAL {name} TO DEFAULT",
+                             f"WITH s AS (SELECT set_config('{name}', '{value}', false)) SELECT count(*) FROM s",
+                             f"SELECT set_config('{name}', v, false) FROM diff_t WHERE id = 1",
+                             f"SELECT set_config('{name}', '{value}', false) WHERE false")
         return self.pick("SET TIME ZONE 'Asia/Tokyo'", "SET TIME ZONE LOCAL", "SET NAMES 'LATIN1'", "SET NAMES 'UTF8'",
                          "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
                          "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",
                          "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ",
                          "SET ROLE diff_role", "RESET ROLE", "SET ROLE NONE", "SET SESSION AUTHORIZATION app",
+                         "SET LOCAL SESSION AUTHORIZATION app", "SET ROLE app", "SET ROLE 'none'",
                          "SET SESSION AUTHORIZATION DEFAULT", "RESET SESSION AUTHORIZATION", "RESET ALL",
                          "SET TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE", "SET TIME ZONE -7",
                          "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SET TRANSACTION READ ONLY",
@@ -185,7 +213,16 @@ class Generator:
                          "DO $$ BEGIN RAISE NOTICE 'note %', 7; END $$", "DO $$ BEGIN RAISE WARNING 'warn'; END $$",
                          "DO $$ BEGIN PERFORM set_config('work_mem', '13MB', false); END $$",
                          "SELECT diff_set('app.x', 'by function')", "SELECT diff_set('work_mem', '11MB')",
-                         "SELECT diff_note()", "SELECT diff_fail()", "CALL diff_commit()",
+                         "SELECT diff_note()", "SELECT diff_fail()", "CALL diff_commit()", "CALL diff_commit_set()",
+                         "SELECT diff_clause()", "SELECT diff_clause_set()", "SELECT current_setting('work_mem'), diff_clause()",
+                         "SELECT diff_partly()", "DO $$ BEGIN PERFORM set_config('app.y', 'done', true); END $$",
+                         "DO $$ BEGIN SET TimeZone = 'Asia/Tokyo'; RESET work_mem; END $$",
+                         "DO $$ BEGIN SET LOCAL lock_timeout = '2s'; END $$", "DO $$ BEGIN RESET ALL; END $$",
+                         "DO $$ BEGIN SET ROLE diff_role; END $$", "DO $$ BEGIN SET app.x = 'a'; RAISE EXCEPTION 'no'; END $$",
+                         "DO $$ BEGIN SET app.x = 'c'; COMMIT; SET app.y = 'd'; ROLLBACK; END $$",
+                         f"INSERT INTO diff_tr VALUES ('by trigger {n}')", "SELECT * FROM diff_view",
+                         "INSERT INTO diff_def DEFAULT VALUES", "UPDATE diff_tr SET v = 'again'",
+                         "COPY diff_tr FROM '/nonexistent'",
                          "EXPLAIN (COSTS OFF) SELECT * FROM diff_t")
 
     def state_sql(self):
@@ -202,6 +239,10 @@ class Generator:
                          "SELECT setseed(0.5)", "SELECT random() < 2",
                          "DECLARE c1 CURSOR FOR SELECT g FROM generate_series(1, 9) g",
                          "DECLARE c2 CURSOR WITH HOLD FOR SELECT id FROM diff_t ORDER BY id",
+                         "CREATE TEMP TABLE tr(a int) ON COMMIT DELETE ROWS", "INSERT INTO tr VALUES (1)", "SELECT count(*) FROM tr",
+                         "CREATE TEMP VIEW tv AS SELECT 1", "CREATE TEMP SEQUENCE ts", "SELECT nextval('ts')", "DROP SEQUENCE ts",
+                         "ALTER TABLE tt ADD b int", "TRUNCATE tt", "SELECT pg_advisory_lock_shared(9)",
+                         "SELECT pg_advisory_unlock_shared(9)", "SELECT lastval()",
                          "FETCH 2 FROM c1", "FETCH ALL FROM c2", "MOVE 1 IN c1", "CLOSE c1", "CLOSE c2", "CLOSE ALL",
                          "SELECT name, is_holdable FROM pg_cursors WHERE name <> '' ORDER BY name")
 
@@ -218,7 +259,9 @@ class Generator:
         kinds = [self.set_sql, self.look_sql, self.tx_sql, self.data_sql, self.state_sql, self.prepare_sql]
         while True:
             sql = self.r.choices(kinds, [24, 22, 16, 16, 5, 4])[0]()
-            if not (self.identity and GUARDED.search(sql)):
+            # What RESET inside of a function goes back to is put right after it.
+            opaque = self.started and sql.startswith("DO") and RESETS.search(sql)
+            if not opaque and not (self.identity and GUARDED.search(sql)):
                 return sql
 
     # ---- messages
@@ -229,7 +272,9 @@ class Generator:
             if k == "n":
                 out.append(self.r.choice(NAMES))
             elif k == "v":
-                out.append(self.pick("1", "on", "UTC", "SQL", "64MB"))
+                out.append(self.pick("1", "on", "UTC", "SQL", "64MB", None))
+            elif k == "d":
+                out.append(self.pick("German", "DMY", "ISO, YMD", "Martian"))
             elif k == "m":
                 out.append(self.pick("6MB", "9MB", "what"))
             elif k == "b":
@@ -343,8 +388,12 @@ class Generator:
         if self.chance(0.3):
             name, value = self.pick(("application_name", "started"), ("TimeZone", "Asia/Tokyo"), ("DateStyle", "German"),
                                     ("work_mem", "8MB"), ("app.x", "start"), ("options", "-c work_mem=5MB"),
-                                    ("options", "-c app.y=opt -c datestyle=sql"), ("client_encoding", "LATIN1"))
+                                    ("options", "-c app.y=opt -c datestyle=sql"), ("client_encoding", "LATIN1"),
+                                    ("search_path", "pg_catalog, public"), ("options", "-c role=diff_role"),
+                                    ("IntervalStyle", "sql_standard"))
             out[name] = value
+        if not self.identity and self.chance(0.1):
+            out["user"] = "postgres"
         if self.identity:
             out["app.ident"] = "me"
         return out
@@ -356,10 +405,11 @@ class Generator:
         for _ in range(self.r.randint(5, 22)):
             steps += self.step()
         steps.append([("S",)])
-        for name in ("work_mem", "TimeZone", "search_path"):
+        for name in ("work_mem", "TimeZone", "search_path", "lock_timeout"):
             steps.append([("Q", f"SHOW {name}")])
         steps.append([("Q", "ROLLBACK")])
-        steps.append([("Q", "SELECT coalesce(current_setting('app.x', true), ''), current_setting('work_mem'), "
+        steps.append([("Q", "SELECT coalesce(current_setting('app.x', true), ''), coalesce(current_setting('app.y', true), ''), "
+                            "current_setting('app.roled'), current_setting('IntervalStyle'), current_setting('work_mem'), "
                             "current_setting('DateStyle'), current_setting('TimeZone'), current_user, "
                             "current_setting('default_transaction_isolation')"
                             + (", current_setting('app.ident')" if self.identity else ""))])

@@ -109,7 +109,7 @@ class Player:
         self.over = False
         self.status = "I"
         self.client = FakeClient(port, timeout=HANG_SECONDS)
-        self.client.send(wire.startup(user=user, database=database, **startup))
+        self.client.send(wire.startup(**{"user": user, "database": database, **startup}))
         self.take_until(lambda: self.stream and self.stream[-1][0] == "Z", HANG_SECONDS)
         self.marks.append(len(self.stream))
 
@@ -183,15 +183,16 @@ class Neighbour:
     ODD = {"work_mem": "123MB", "TimeZone": "Asia/Kathmandu", "app.x": "neighbour", "app.y": "neighbour too",
            "lock_timeout": "7777ms", "DateStyle": "SQL, DMY", "IntervalStyle": "sql_standard",
            "extra_float_digits": "-9", "search_path": "pg_catalog, public, neighbour", "bytea_output": "escape",
-           "client_min_messages": "warning", "default_transaction_isolation": "repeatable read"}
+           "client_min_messages": "warning", "default_transaction_isolation": "repeatable read",
+           "app.roled": "of a neighbour", "cursor_tuple_fraction": "0.125"}
 
-    def __init__(self, port, number, rng, identity, keeps_open):
+    def __init__(self, port, number, rng, identity, keeps_open, user="app"):
         self.r = rng
         self.keeps_open = keeps_open  # may stay in a transaction between turns
         self.number = number
         self.identity = f"neighbour{number}" if identity else None
         self.client = FakeClient(port, timeout=HANG_SECONDS)
-        self.client.startup(**({"app.ident": self.identity} if identity else {}))
+        self.client.startup(**{"user": user, **({"app.ident": self.identity} if identity else {})})
         self.pending = 0
         self.status = "I"
         self.wants = []  # what the looks under way must show

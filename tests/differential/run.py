@@ -2,6 +2,7 @@
 """
 Differential testing of sessions: random ones are played directly on PostgreSQL and through pgusher, among noisy
 neighbours in a pool of one or two servers, and must look the same. A difference is shrunk and printed.
+What stays away: RESET inside a text of several, a function or set_config() where the client began with settings.
     run.py --sessions 200 --seed 1 [--bin build/src/pgusher] [--pool 1] [--workers 4] [--identity]
 """
 
@@ -31,14 +32,38 @@ CREATE FUNCTION diff_set(n text, v text) RETURNS text LANGUAGE plpgsql AS
 CREATE FUNCTION diff_note() RETURNS int LANGUAGE plpgsql AS 'BEGIN RAISE NOTICE ''from a function''; RETURN 1; END';
 CREATE FUNCTION diff_fail() RETURNS int LANGUAGE plpgsql AS
     'BEGIN PERFORM set_config(''app.x'', ''failed'', false); RAISE EXCEPTION ''no way''; END';
+CREATE FUNCTION diff_clause() RETURNS text LANGUAGE sql SET work_mem = '17MB' SET app.y = 'clause' AS
+    'SELECT current_setting(''work_mem'') || current_setting(''app.y'')';
+CREATE FUNCTION diff_clause_set() RETURNS text LANGUAGE plpgsql SET work_mem = '17MB' AS
+    'BEGIN PERFORM set_config(''work_mem'', ''18MB'', false), set_config(''app.y'', ''past'', false)
+        ; RETURN current_setting(''work_mem''); END';
+CREATE FUNCTION diff_partly() RETURNS text LANGUAGE plpgsql AS
+    'BEGIN PERFORM set_config(''app.x'', ''kept'', false)
+        ; BEGIN PERFORM set_config(''app.y'', ''undone'', false); RAISE EXCEPTION ''no''; EXCEPTION WHEN OTHERS THEN NULL; END
+        ; RETURN current_setting(''app.x''); END';
 CREATE PROCEDURE diff_commit() LANGUAGE plpgsql AS 'BEGIN INSERT INTO diff_t(v) VALUES (''p''); COMMIT; END';
+CREATE PROCEDURE diff_commit_set() LANGUAGE plpgsql AS
+    'BEGIN SET app.x = ''committed''; SET work_mem = ''19MB''; COMMIT; SET app.y = ''rolled back''; ROLLBACK; END';
+CREATE TABLE diff_tr(v text);
+CREATE FUNCTION diff_trigger() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN PERFORM set_config(''app.x'', NEW.v, false); RETURN NEW; END';
+CREATE TRIGGER diff_trigger BEFORE INSERT OR UPDATE ON diff_tr FOR EACH ROW EXECUTE FUNCTION diff_trigger();
+CREATE VIEW diff_view AS SELECT diff_set('app.y', 'by a view');
+CREATE TABLE diff_def(v text DEFAULT diff_set('work_mem', '21MB'));
 CREATE ROLE diff_role;
 GRANT diff_role TO app;
-GRANT ALL ON diff_t, diff_n TO app, diff_role;
-GRANT ALL ON diff_s TO app, diff_role
+GRANT ALL ON diff_t, diff_n, diff_tr, diff_view, diff_def TO app, diff_role;
+GRANT ALL ON diff_s TO app, diff_role;
+ALTER ROLE app SET lock_timeout = '11s';
+ALTER ROLE app SET app.roled = 'of the role';
+ALTER ROLE app SET IntervalStyle = 'iso_8601';
+ALTER ROLE postgres SET app.roled = 'of another role';
+ALTER ROLE diff_role SET work_mem = '99MB'
 """
+# The server is others' too.
+CLEAN = "ALTER ROLE app RESET ALL;\nALTER ROLE postgres RESET ALL"
 
-FRESH = ("SET lock_timeout = '4s'; LOCK TABLE diff_t; DELETE FROM diff_t; "
+FRESH = ("SET lock_timeout = '4s'; LOCK TABLE diff_t; DELETE FROM diff_t; TRUNCATE diff_tr, diff_def; "
          "INSERT INTO diff_t(id, v) VALUES (1, 'a'), (2, 'b'), (3, NULL), (4, 'd'); "
          "SELECT setval('diff_s', 1, false); ALTER TABLE diff_t ALTER COLUMN id RESTART")
 
@@ -75,7 +100,7 @@ class Arena:
         """The run through the proxy; (player, what neighbours complain of)."""
         self.fresh()
         rng = random.Random(seed)
-        others = [Neighbour(self.proxy.port, i, rng, self.identity, self.pool > 1 and i == 0)
+        others = [Neighbour(self.proxy.port, i, rng, self.identity, self.pool > 1 and i == 0, startup.get("user", "app"))
                   for i in range(self.neighbours)]
         complaint = None
         try:

@@ -2,7 +2,8 @@
 """
 PostgreSQL's regression suite as a yardstick: its files one after another directly on a fresh server, through pgusher
 in transaction mode with a pool of four, and with four noisy neighbours in that pool. A file passes when psql shows what
-it shows directly. The suite comes from Debian's source package (needs postgresql-server-dev-15 and gcc).
+it shows directly: on a server as it is, or played a second time on one where PL/pgSQL is loaded beforehand, as it is
+where somebody ran a function before. The suite comes from Debian's source package (needs postgresql-server-dev-15, gcc).
     run.py [--bin build/src/pgusher] [--runs alone,noisy] [--files a,b,c] [--upto c] [--outputs DIR]
 """
 
@@ -21,6 +22,7 @@ from regress import source  # noqa: E402
 from regress.stage import Stage  # noqa: E402
 
 RUNS = {"alone": 0, "noisy": 4}  # neighbours
+DIRECTLY = {"direct": "", "used": "shared_preload_libraries = 'plpgsql'"}
 POOL = 4
 
 
@@ -46,9 +48,9 @@ def play_all(stage, names, save=None):
     return outputs
 
 
-def compare(names, direct, through):
-    """Names of the files that look different."""
-    return [n for n in names if direct[n][0] != through[n][0]]
+def compare(names, directly, through):
+    """Names of the files that look as in none of the direct runs."""
+    return [n for n in names if all(direct[n][0] != through[n][0] for direct in directly)]
 
 
 def main():
@@ -78,13 +80,13 @@ def main():
     with work_folder("regress") as folder:
         suite = source.lay_out(home, folder)
         port = free_port()
-        for run in ["direct", *args.runs.split(",")]:
+        for run in [*DIRECTLY, *args.runs.split(",")]:
             save = args.outputs / run if args.outputs else None
             if save is not None:
                 save.mkdir(parents=True, exist_ok=True)
             begin = time.monotonic()
-            if run == "direct":
-                stage = Stage(folder, suite, port)
+            if run in DIRECTLY:
+                stage = Stage(folder, suite, port, conf=DIRECTLY[run])
             else:
                 stage = Stage(folder, suite, port, POOL, RUNS[run], args.workers, "all" if save else "none")
             try:
@@ -97,13 +99,16 @@ def main():
                         log.rename(save / log.name)
             print(f"{run}: {time.monotonic() - begin:.0f} s", flush=True)
 
-    failed = {run: compare(names, results["direct"], results[run]) for run in results if run != "direct"}
+    directly = [results[run] for run in DIRECTLY]
+    unsteady = [n for n in names if directly[0][n][0] != directly[1][n][0]]
+    failed = {run: compare(names, directly, results[run]) for run in results if run not in DIRECTLY}
     for run, bad in failed.items():
         for name in bad:
             print(f"\n=== {run}: {name}\n{first_hunk(results['direct'][name][0], results[run][name][0])}")
     for c in complaints:
         print(c)
-    print(f"\n{'run':<8} {'files':>5} {'equal':>5}  different")
+    print(f"\nnot twice the same directly: {' '.join(unsteady) or 'none'}")
+    print(f"{'run':<8} {'files':>5} {'equal':>5}  different")
     for run, bad in failed.items():
         print(f"{run:<8} {len(names):>5} {len(names) - len(bad):>5}  {' '.join(bad)}")
     return 1 if complaints or any(failed.values()) else 0

@@ -91,14 +91,14 @@ class Neighbour(threading.Thread):
 class Stage:
     """
     A fresh server on which the files are played in order. folder: where it may write; suite: from source.lay_out;
-    port: where clients connect to; pool: None for directly, else the size of pgusher's pool.
+    port: where clients connect to; pool: None for directly, else the size of pgusher's pool; conf: more of postgresql.conf.
     """
 
-    def __init__(self, folder, suite, port, pool=None, neighbours=0, workers=1, log="none"):
+    def __init__(self, folder, suite, port, pool=None, neighbours=0, workers=1, log="none", conf=""):
         self.folder, self.suite, self.port = pathlib.Path(folder), pathlib.Path(suite), port
         self.data, self.server, self.proxy, self.neighbours = self.folder / "data", None, None, []
         self.server_port = port if pool is None else free_port()
-        self.log = log
+        self.log, self.conf = log, conf
         shutil.rmtree(self.data, ignore_errors=True)
         for left in (self.suite / "results").iterdir():
             left.unlink()
@@ -118,7 +118,7 @@ class Stage:
                                 "--no-locale"]),
                        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self.folder)
         with open(self.data / "postgresql.conf", "a") as f:
-            f.write(CONF.format(port=self.server_port, folder=self.folder, log=self.log))
+            f.write(CONF.format(port=self.server_port, folder=self.folder, log=self.log) + self.conf + "\n")
         self.server = Process([BIN / "postgres", "-D", self.data], self.folder / f"server-{self.server_port}.log",
                               env={"TZ": "PST8PDT"})
         self.server.await_port(self.server_port)
