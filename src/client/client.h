@@ -88,6 +88,7 @@ struct client {
     uint32_t sequences_on;  /* backend pid of the server where it last took values of sequences */
     struct hmap statements; /* struct client_stmt */
     const struct prepared *unnamed;
+    struct listening *listening;     /* to channels, or NULL; request/listen.c */
     struct request *request;         /* on the road, or NULL */
     struct replication *replication; /* it is one, with a server of its own; else NULL */
 

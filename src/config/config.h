@@ -33,6 +33,7 @@ enum auth_type {
 enum cache_mode { CACHE_OFF, CACHE_MEMORY, CACHE_REDIS };
 enum consistency { READ_EVENTUAL, READ_SESSION, READ_CLUSTER };
 enum primary_reads { PRIMARY_NEVER, PRIMARY_FALLBACK, PRIMARY_ALWAYS };
+enum notify_lost { NOTIFY_DISCONNECT, NOTIFY_KEEP };
 enum log_format { LOG_TEXT, LOG_JSON };
 enum tls_mode { TLS_DISABLE, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
 enum compat { COMPAT_OFF, COMPAT_STRICT };

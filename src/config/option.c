@@ -17,6 +17,7 @@ static const char *const auth_types[] = {"any", "trust", "plain", "md5",        
 static const char *const tls_modes[] = {"disable",   "allow",       "prefer", "require",
                                         "verify-ca", "verify-full", NULL};
 static const char *const primary_reads_texts[] = {"never", "fallback", "always", NULL};
+static const char *const notify_lost_texts[] = {"disconnect", "keep", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const compats[] = {"off", "strict", NULL};
 static const char *const invalidations[] = {"ttl", "writes", "notify", "replication", NULL};
@@ -27,6 +28,7 @@ static const char *const invalidations[] = {"ttl", "writes", "notify", "replicat
 #define TEXTS_cache_mode         option_cache_modes
 #define TEXTS_consistency        option_consistencies
 #define TEXTS_primary_reads      primary_reads_texts
+#define TEXTS_notify_lost        notify_lost_texts
 #define TEXTS_log_format         log_formats
 #define TEXTS_compat             compats
 #define TEXTS_cache_invalidation invalidations

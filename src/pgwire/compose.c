@@ -72,6 +72,15 @@ void compose_complete(struct buf *out, const char *tag)
     put_string(out, 'C', tag);
 }
 
+void compose_notification(struct buf *out, uint32_t pid, const char *channel, const char *payload)
+{
+    size_t mark = compose_begin(out, 'A');
+    buf_put_u32(out, pid);
+    buf_put_str(out, channel);
+    buf_put_str(out, payload);
+    compose_end(out, mark);
+}
+
 /* A field of an error or a notice; NULL and empty are left out. */
 static void put_field(struct buf *out, uint8_t field, const char *text)
 {

@@ -18,6 +18,7 @@ void compose_parameter(struct buf *out, const char *name, const char *value);
 void compose_key(struct buf *out, struct bytes key);
 void compose_ready(struct buf *out, uint8_t status);
 void compose_complete(struct buf *out, const char *tag);
+void compose_notification(struct buf *out, uint32_t pid, const char *channel, const char *payload);
 /* severity "ERROR", "FATAL"; type 'E' */
 void compose_error(struct buf *out, const char *severity, const char *sqlstate, const char *message,
                    const char *hint);

@@ -37,6 +37,17 @@ enum err response_read_auth(struct bytes body, struct auth_msg *ret)
     return E_OK;
 }
 
+enum err response_read_notification(struct bytes body, struct notification_msg *ret)
+{
+    struct cursor c = cursor_of(body);
+    struct notification_msg m = {.pid = cursor_u32(&c)};
+    m.channel = cursor_str(&c);
+    m.payload = cursor_str(&c);
+    enum err e = cursor_end(&c);
+    if (e == E_OK) { *ret = m; }
+    return e;
+}
+
 enum err response_read_parameter(struct bytes body, const char **name, const char **value)
 {
     struct cursor c = cursor_of(body);

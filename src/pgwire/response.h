@@ -30,6 +30,12 @@ MUST_USE enum err response_read_ready(struct bytes body, uint8_t *status);
 /* The tag, a C string in place: "INSERT 0 1". */
 MUST_USE enum err response_read_complete(struct bytes body, const char **tag);
 
+struct notification_msg {
+    uint32_t pid; /* of who notified */
+    const char *channel, *payload;
+};
+MUST_USE enum err response_read_notification(struct bytes body, struct notification_msg *ret);
+
 /* DataRow: up to `room` fields, those beyond it are passed over; NULL is a view without address. */
 MUST_USE enum err response_read_row(struct bytes body, struct bytes *fields, unsigned room,
                                     unsigned *ret_count);

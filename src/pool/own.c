@@ -66,6 +66,18 @@ static void make_room(struct pool *p, struct loop *l)
     if (elsewhere < p->loops_count) { ask_for_room(p, elsewhere); }
 }
 
+struct server *pool_open_beside(struct pool *p, struct loop *l, struct server_target *target,
+                                const char *const *startup,
+                                void (*opened)(struct server *s, enum err e), void *holder)
+{
+    *target = p->target;
+    target->startup = startup;
+    target->connect_query = NULL;
+    struct server *s = server_open(l, target, opened, holder);
+    s->pool = p;
+    return s;
+}
+
 enum err pool_open_own(struct pool *p, struct loop *l, struct server_target *target,
                        const char *const *startup, void (*opened)(struct server *s, enum err e),
                        void *holder, struct server **ret)
@@ -80,11 +92,8 @@ enum err pool_open_own(struct pool *p, struct loop *l, struct server_target *tar
     lock_drop(&p->lock);
     if (full && !paused) { make_room(p, l); }
     if (!room) { return E_AGAIN; }
-    *target = p->target;
-    target->startup = startup;
-    target->connect_query = NULL; /* a connection for physical replication runs no SQL */
-    struct server *s = server_open(l, target, opened, holder);
-    s->pool = p;
+    /* A connection for physical replication runs no SQL: no connect_query. */
+    struct server *s = pool_open_beside(p, l, target, startup, opened, holder);
     lock_take(&p->lock);
     dlist_push_back(&p->all, &s->all);
     lock_drop(&p->lock);

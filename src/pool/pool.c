@@ -358,7 +358,7 @@ void pool_checkin(struct server **ps)
     struct server *s = *ps;
     pool_unpin(s);
     bool always = s->pool->reset_always && s->pool->reset_query[0] != '\0';
-    if (always || s->reset_needed) {
+    if (always || s->reset_needed || s->listens) {
         pool_recover(ps, false, always ? WASH_QUERY : WASH_NONE);
         return;
     }
@@ -377,7 +377,7 @@ void pool_recover(struct server **ps, bool cancel, enum wash wash)
         pool_discard(&s, "client disconnect in the middle of a message");
         return;
     }
-    if (!cancel && wash == WASH_NONE && server_is_clean(s)) {
+    if (!cancel && wash == WASH_NONE && !s->listens && server_is_clean(s)) {
         pool_take_back(s, false);
         return;
     }

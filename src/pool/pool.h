@@ -80,6 +80,14 @@ MUST_USE enum err pool_open_own(struct pool *p, struct loop *l, struct server_ta
                                 void (*opened)(struct server *s, enum err e), void *holder,
                                 struct server **ret);
 
+/*
+ * The same beside the pool: it is counted and shown nowhere, and ends with server_free(). The
+ * caller is one of its account's guests for as long.
+ */
+struct server *pool_open_beside(struct pool *p, struct loop *l, struct server_target *target,
+                                const char *const *startup,
+                                void (*opened)(struct server *s, enum err e), void *holder);
+
 /* ---- upkeep, on the loop that watches them */
 void pool_tidy(struct pool *p, struct loop *l, int64_t now_us); /* idle and old servers close */
 /* A name may mean other machines now: servers of this loop that are on none of them must close. */

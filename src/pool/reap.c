@@ -12,7 +12,7 @@
 
 static bool is_used(const struct account *a)
 {
-    if (atomic_load(&a->clients) > 0) { return true; }
+    if (atomic_load(&a->clients) > 0 || atomic_load(&a->guests) > 0) { return true; }
     for (size_t i = 0; i < a->database->topology->count && !a->shares_pools; i++) {
         if (!pool_is_unused(a->pools[i])) { return true; }
     }

@@ -79,6 +79,7 @@ struct account {
     struct pool **pools;       /* one per node of the topology */
     bool shares_pools;         /* they are another account's: the database line forces one user */
     _Atomic int clients;
+    _Atomic int guests;        /* connections of its user beside its pools */
     struct cap *clients_cap;   /* max_user_client_connections */
     struct cap *servers_cap;   /* max_user_connections */
     int64_t idle_since_us;     /* as its database's */

@@ -255,11 +255,15 @@ static struct verdict session(struct walk *w, const PgQuery__Node *node)
         if (node->deallocate_stmt->name[0] == '\0') { w->facts->flags |= STMT_FORGETS; }
         return (struct verdict){.kind = STMT_DEALLOCATE, .name = node->deallocate_stmt->name};
     case PG_QUERY__NODE__NODE_LISTEN_STMT:
-        w->facts->pins |= PIN_LISTEN;
+        facts_add_channel(w->facts, (struct stmt_channel){.name = node->listen_stmt->conditionname,
+                                                          .listens = true});
         return (struct verdict){.kind = STMT_LISTEN, .name = node->listen_stmt->conditionname};
     case PG_QUERY__NODE__NODE_UNLISTEN_STMT:
+        facts_add_channel(w->facts, (struct stmt_channel){
+                                        .name = name_or_null(node->unlisten_stmt->conditionname)});
         return (struct verdict){.kind = STMT_UNLISTEN, .name = node->unlisten_stmt->conditionname};
     case PG_QUERY__NODE__NODE_NOTIFY_STMT:
+        w->facts->flags |= STMT_NOTIFIES;
         return (struct verdict){.kind = STMT_NOTIFY, .name = node->notify_stmt->conditionname};
     case PG_QUERY__NODE__NODE_FETCH_STMT:
         return (struct verdict){.kind = STMT_FETCH, .name = node->fetch_stmt->portalname};

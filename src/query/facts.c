@@ -37,6 +37,16 @@ void facts_add_setting(struct facts *f, struct stmt_setting setting)
     list->items[list->count++] = setting;
 }
 
+void facts_add_channel(struct facts *f, struct stmt_channel channel)
+{
+    struct channel_list *list = &f->channels;
+    if (list->count == list->cap) {
+        list->cap = list->cap == 0 ? 4 : list->cap * 2;
+        list->items = mem_grow(list->items, list->cap, sizeof list->items[0]);
+    }
+    list->items[list->count++] = channel;
+}
+
 const char *facts_lower(struct facts *f, const char *text)
 {
     char *copy = arena_strdup(&f->arena, text);
@@ -80,6 +90,13 @@ static size_t settings_size(const struct setting_list *list)
     return size;
 }
 
+static size_t channels_size(const struct channel_list *list)
+{
+    size_t size = list->count * sizeof list->items[0];
+    for (uint32_t i = 0; i < list->count; i++) { size += text_size(list->items[i].name); }
+    return size;
+}
+
 /* The rest of the block: arrays from the front, where they are aligned, text from the back. */
 struct space {
     char *front, *back;
@@ -116,11 +133,31 @@ static const struct stmt_setting *put_settings(struct space *at, const struct se
     return to;
 }
 
+static const struct stmt_channel *put_channels(struct space *at, const struct channel_list *list)
+{
+    struct stmt_channel *to = (struct stmt_channel *)(void *)at->front;
+    at->front += list->count * sizeof *to;
+    for (uint32_t i = 0; i < list->count; i++) {
+        to[i] = list->items[i];
+        to[i].name = put_text(at, list->items[i].name);
+    }
+    return to;
+}
+
+void facts_drop_lists(struct facts *f)
+{
+    mem_free(&f->reads.items);
+    mem_free(&f->writes.items);
+    mem_free(&f->functions.items);
+    mem_free(&f->settings.items);
+    mem_free(&f->channels.items);
+}
+
 struct statement *facts_finish(struct facts *f)
 {
     size_t size = sizeof(struct holder) + names_size(&f->reads) + names_size(&f->writes) +
-                  names_size(&f->functions) + settings_size(&f->settings) + text_size(f->name) +
-                  f->error.len;
+                  names_size(&f->functions) + settings_size(&f->settings) +
+                  channels_size(&f->channels) + text_size(f->name) + f->error.len;
     struct holder *h = mem_zeroed(size);
     struct space at = {.front = (char *)(h + 1), .back = (char *)h + size};
     atomic_init(&h->refs, 1);
@@ -138,15 +175,14 @@ struct statement *facts_finish(struct facts *f)
     s->functions = put_names(&at, &f->functions);
     s->settings_count = f->settings.count;
     s->settings = put_settings(&at, &f->settings);
+    s->channels_count = f->channels.count;
+    s->channels = put_channels(&at, &f->channels);
     s->name = put_text(&at, f->name);
     at.back -= f->error.len;
     if (f->error.len > 0) { memcpy(at.back, f->error.ptr, f->error.len); }
     s->error = bytes_of(at.back, f->error.len);
 
-    mem_free(&f->reads.items);
-    mem_free(&f->writes.items);
-    mem_free(&f->functions.items);
-    mem_free(&f->settings.items);
+    facts_drop_lists(f);
     arena_done(&f->arena);
     return s;
 }

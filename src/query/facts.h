@@ -17,12 +17,18 @@ struct setting_list {
     uint32_t count, cap;
 };
 
+struct channel_list {
+    struct stmt_channel *items;
+    uint32_t count, cap;
+};
+
 struct facts {
     struct arena arena; /* strings that the tree does not hold */
     enum stmt_kind kind;
     uint32_t count, flags, pins;
     struct name_list reads, writes, functions;
     struct setting_list settings;
+    struct channel_list channels;
     const char *name;
     struct bytes error;
 };
@@ -30,8 +36,11 @@ struct facts {
 /* Adds a name unless it is among the latest ones; an empty schema is none. */
 void facts_add_name(struct name_list *list, const char *schema, const char *name);
 void facts_add_setting(struct facts *f, struct stmt_setting setting);
+void facts_add_channel(struct facts *f, struct stmt_channel channel);
 /* A copy of the text in lower case, as PostgreSQL compares settings' names: ASCII only. */
 const char *facts_lower(struct facts *f, const char *text);
+/* Frees the lists. */
+void facts_drop_lists(struct facts *f);
 /* The statement in one block; the facts are freed. */
 struct statement *facts_finish(struct facts *f);
 

@@ -20,10 +20,7 @@ static struct statement *unknown(struct facts *f, const char *why)
                           .pins = PIN_UNKNOWN,
                           .error = error};
     f->arena = (struct arena){0};
-    mem_free(&f->reads.items);
-    mem_free(&f->writes.items);
-    mem_free(&f->functions.items);
-    mem_free(&f->settings.items);
+    facts_drop_lists(f);
     return facts_finish(&doubt);
 }
 

@@ -89,13 +89,14 @@ enum stmt_flag {
                              pg_try_advisory_lock(), which may not have got it */
     STMT_BACKSLASH = 1 << 21, /* a backslash is in the text: with standard_conforming_strings off it
                                  may mean something else than what is told here */
+    STMT_NOTIFIES = 1 << 26,  /* NOTIFY, pg_notify() */
 };
 
 /* Why a session that ran this keeps its server; a bit set. */
 enum stmt_pin {
-    PIN_TEMP = 1 << 0, /* CREATE TEMP, SELECT INTO TEMP, a name in pg_temp */
-    PIN_HOLD = 1 << 1, /* DECLARE ... WITH HOLD */
-    PIN_LISTEN = 1 << 2,
+    PIN_TEMP = 1 << 0,    /* CREATE TEMP, SELECT INTO TEMP, a name in pg_temp */
+    PIN_HOLD = 1 << 1,    /* DECLARE ... WITH HOLD */
+    PIN_LISTEN = 1 << 2,  /* of request/listen.c: no text pins by LISTEN alone */
     PIN_PREPARE = 1 << 3, /* SQL PREPARE; cleared by DISCARD ALL only */
     PIN_LOAD = 1 << 4,
     PIN_ADVISORY = 1 << 5, /* pg_advisory_lock and its session-level family */
@@ -123,17 +124,23 @@ struct stmt_setting {
     bool by_function; /* set_config() or current_setting(), or UPDATE pg_settings */
 };
 
+struct stmt_channel { /* of LISTEN, UNLISTEN */
+    const char *name; /* NULL: UNLISTEN * */
+    bool listens;
+};
+
 struct statement {
     enum stmt_kind kind;
     uint32_t count; /* statements in the text; 0 for EMPTY and UNKNOWN */
     uint32_t flags; /* enum stmt_flag */
     uint32_t pins;  /* enum stmt_pin: if it succeeds */
-    uint32_t reads_count, writes_count, functions_count, settings_count;
+    uint32_t reads_count, writes_count, functions_count, settings_count, channels_count;
     const struct stmt_name *reads; /* relations in FROM, sub-selects, USING ...; no CTE names */
     const struct stmt_name
         *writes; /* targets of MODIFY, COPY FROM, TRUNCATE, SELECT INTO, REFRESH */
     const struct stmt_name *functions; /* every function called, aggregates and windows included */
     const struct stmt_setting *settings;
+    const struct stmt_channel *channels; /* in the order of the text */
     const char *name;   /* the prepared statement, savepoint, cursor, channel or DISCARD target */
     struct bytes error; /* UNKNOWN: the parser's words, for SHOW CACHE WHY */
 };

@@ -240,6 +240,7 @@ static void see_call(struct walk *w, const ProtobufCMessage *m)
                           strncmp(name, "pg_try_advisory_lock", 20) == 0)) {
         w->facts->flags |= STMT_FREES;
     }
+    if (!w->plan_only && strcmp(name, "pg_notify") == 0) { w->facts->flags |= STMT_NOTIFIES; }
     note_schema(w, schema);
     if (!setting_from_call(w, schema, name, call) && !w->plan_only) {
         for (size_t i = 0; i < sizeof pinning_functions / sizeof pinning_functions[0]; i++) {

@@ -187,6 +187,7 @@ static enum err add_text(struct request *r, struct known *k, struct bytes text,
     f->discards = f->discards || (s->flags & STMT_FORGETS) != 0;
     const bool otherwise = is_read_otherwise(r->client, s);
     f->unknown = f->unknown || s->kind == STMT_UNKNOWN || otherwise;
+    if (r->unit.kind != UNIT_BATCH || r->unit.plain) { listen_note(r, s); }
     f->ends = f->ends || s->kind == STMT_COMMIT || s->kind == STMT_ROLLBACK ||
               s->kind == STMT_ROLLBACK_TO ||
               (s->flags & (STMT_TRANSACTION | STMT_ROLLS_BACK_TO)) != 0;
@@ -248,6 +249,12 @@ static void check_name(struct request *r, const char *name)
     r->facts.nameless = o->max_prepared_statements > 0;
 }
 
+static bool executes(struct bytes body, const char *portal)
+{
+    struct execute_msg m;
+    return extended_read_execute(body, &m) == E_OK && strcmp(m.portal, portal) == 0;
+}
+
 static enum err add_batch(struct request *r, struct known *k, struct fault *why)
 {
     struct {
@@ -257,6 +264,10 @@ static enum err add_batch(struct request *r, struct known *k, struct fault *why)
     unsigned parsed_count = 0;
     bool strict = client_is_strict(r->client);
     struct unit *u = &r->unit;
+    struct {
+        const char *portal; /* NULL: the message before is no Bind, or not of a known text */
+        struct bytes text;
+    } bound = {0};
     enum err e = E_OK;
     for (size_t at = 0; at < u->raw.len && e == E_OK;) {
         struct frame f;
@@ -292,6 +303,8 @@ static enum err add_batch(struct request *r, struct known *k, struct fault *why)
                     r->facts.replanned = r->facts.replanned || prepared_turn(p) != 0;
                 }
             }
+            bound.portal = text.ptr == NULL ? NULL : bind.portal;
+            bound.text = text;
             if (text.ptr == NULL) {
                 r->facts.unknown = true; /* the server will say that it does not exist */
                 if (strict) { check_name(r, bind.statement); }
@@ -300,6 +313,10 @@ static enum err add_batch(struct request *r, struct known *k, struct fault *why)
                 if (e == E_OK) { e = add_text(r, k, text, &bind, why); }
             }
         }
+        if (f.type == 'E' && bound.portal != NULL && executes(body, bound.portal)) {
+            listen_note(r, memo_find(k->memo, bound.text)->statement);
+        }
+        if (f.type != 'B' && f.type != 'D') { bound.portal = NULL; }
         at += f.size;
     }
     /* An Execute of a portal bound earlier may do anything that its statement does. */
@@ -345,8 +362,8 @@ bool request_is_outdated(const struct request *r)
 {
     const struct client *c = r->client;
     return atomic_load_explicit(&c->account->database->retired, memory_order_relaxed) &&
-           (c->pins & ~(uint32_t)PIN_SESSION) == 0 && r->server == NULL && !r->filling &&
-           r->cache.state == NULL;
+           (c->pins & ~(uint32_t)PIN_SESSION) == 0 && !listen_holds(c) && r->server == NULL &&
+           !r->filling && r->cache.state == NULL;
 }
 
 /* On to the new definition, and to what its [settings] say of the caller. */
@@ -358,6 +375,7 @@ static enum err move_on(struct client *c, struct fault *why)
                           c->account->database->name);
         return E_SHUTDOWN;
     }
+    listen_close(c);
     c->account = next;
     c->pins = c->account->mode == POOL_SESSION ? PIN_SESSION : 0;
     return caller_identify_again(c, why);
@@ -384,6 +402,7 @@ enum move step_classify(struct request *r)
     struct fault why;
     enum err e = E_OK;
     facts_forget(f);
+    buf_clear(&r->channels);
     *f = (struct facts){.replica = true, .fusible = true};
     switch (r->unit.kind) {
     case UNIT_QUERY: e = add_text(r, k, r->unit.text, NULL, &why); break;

@@ -135,6 +135,8 @@ void finish_lost(struct request *r, const struct fault *why)
         cache_bump_forget(r->desk->cache, &r->bump);
         r->bumping = false;
     }
+    listen_abandon(r);
+    listen_forget(c);
     r->on_replica = false;
     if (cut_short) { /* the client waits for the rest of a message that will not come */
         client_close(c, why->text);
@@ -169,7 +171,9 @@ void finish_abandon(struct client *c)
 {
     struct request *r = c->request;
     savepoints_clear(c);
+    listen_close(c);
     if (r == NULL) { return; }
+    listen_abandon(r);
     request_unwait(r);
     pool_leave(&r->ticket);
     if (r->ticket.server != NULL) { pool_checkin(&r->ticket.server); }

@@ -70,7 +70,7 @@ static void let_go(struct client *c)
     bool replaced = atomic_load(&c->account->database->retired);
     if (!r->server->close_needed && !replaced) { return; }
     if (r->waiting || r->step != STEP_READ || r->left > 0 || r->batch_open || r->bumping ||
-        r->server->expects.count > 0 || r->server->copy_in || r->server->left > 0) {
+        r->settling || r->server->expects.count > 0 || r->server->copy_in || r->server->left > 0) {
         return;
     }
     pool_discard(&r->server, "database configuration changed");

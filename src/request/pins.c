@@ -35,7 +35,7 @@ static bool counts(const struct client *c)
     return c->account->mode != POOL_SESSION;
 }
 
-static void keep(struct request *r, uint32_t pins)
+void pins_keep(struct request *r, uint32_t pins)
 {
     struct client *c = r->client;
     if (pins == 0) { return; }
@@ -84,7 +84,7 @@ void pins_settle(struct request *r, bool failed)
         if ((pins & PIN_UNKNOWN) != 0) { pins |= PIN_ADVISORY; }
         pins &= PINS_LASTING;
     }
-    keep(r, pins);
+    pins_keep(r, pins);
     c->settings_unclear =
         (c->pins & PIN_SETTING) != 0 && (c->settings_unclear || r->touched_unclear);
     r->frees = r->frees || (failed && c->pins != 0);

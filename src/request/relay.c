@@ -294,11 +294,13 @@ static bool take_ready(struct relay *y, struct bytes body, enum expect_owner own
     /* Outside a transaction an error undoes a plain statement whole; a text of several, CALL and DO
        may have committed before it. */
     bool undone = rolled_back || (failed && r->undoable && r->client->status == 'I');
-    if (mine && status == 'I' && !undone) {
-        if (store_bump(r) == E_AGAIN) {
-            y->stop = true;
-            return false;
-        }
+    if (mine && status == 'I' && !undone && store_bump(r) == E_AGAIN) {
+        y->stop = true;
+        return false;
+    }
+    if (mine && listen_settle(r, status, failed) == E_AGAIN) {
+        y->stop = true;
+        return false;
     }
     server_saw_ready(s, status);
     s->copy_in = false;
@@ -324,6 +326,10 @@ static bool take_ready(struct relay *y, struct bytes body, enum expect_owner own
     r->retell = false;
     r->resume = true;
     pins_ask(r);
+    if (status == 'I' && r->client->listening != NULL) {
+        pass(y);
+        listen_put_news(r->client);
+    }
     return true;
 }
 
@@ -397,10 +403,14 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
         if (is_last_word(body)) { return false; }
         r->broken = r->broken || (r->filling && mine);
         return mine;
-    case 'A': r->broken = r->broken || (r->filling && mine); return mine || type == 'A';
+    case 'A':
+        pass(y);
+        if (listen_take_notification(r, body)) { r->broken = r->broken || r->filling; }
+        return false;
     case 'C':
         if (response_read_complete(body, &tag) == E_OK) {
             server_saw_tag(s, tag);
+            if (mine) { listen_saw_tag(r, tag); }
             if (drops_statements(tag)) { forget_statements(y); }
             if (mine && tag[0] == 'D' && strcmp(tag, "DISCARD ALL") == 0) { finish_discarded(r); }
         }
@@ -540,11 +550,11 @@ void relay_event(struct server *s, int events)
             stream_pause(&c->stream, false);
         }
     }
-    if ((events & UV_READABLE) == 0 || r->bumping) { return; }
+    if ((events & UV_READABLE) == 0 || r->bumping || r->settling) { return; }
     struct fault why;
     struct relay y = {.r = r, .s = s, .why = &why};
     enum err e = E_OK;
-    if (r->bumped) { /* what was held back */
+    if (r->bumped || r->settled) { /* what was held back */
         y.in = buf_view(&s->stream.in);
     } else {
         e = stream_read(&s->stream, &y.in);
@@ -560,7 +570,7 @@ void relay_event(struct server *s, int events)
         stream_used(&s->stream, y.in, y.from);
     }
     if (y.stop) {
-        stream_pause(&s->stream, true); /* on_bumped() goes on */
+        stream_pause(&s->stream, true); /* on_bumped() or on_settled() goes on */
         return;
     }
     if (y.lost) {
@@ -590,6 +600,8 @@ void relay_event(struct server *s, int events)
     if (r->resume && !r->breaks_copy) {
         r->resume = false;
         request_unwait(r);
-        request_resume(c);
+        request_resume(c); /* tells what is new, too */
+    } else if (c->listening != NULL) {
+        listen_tell(c);
     }
 }

@@ -7,6 +7,7 @@
 
 #include "cache/cache.h"
 #include "client/client.h"
+#include "listen/exchange.h"
 #include "pgwire/extended.h"
 #include "query/memo.h"
 
@@ -135,6 +136,12 @@ struct request {
     uint32_t pins_found;  /* ... and has said so */
     bool touched_unclear; /* a setting may have been changed that has no known name */
 
+    /* ---- LISTEN and NOTIFY */
+    struct ask *ask; /* the exchange is asked something, on the client's behalf */
+    bool announced;  /* it knows that what the server notifies is the client's */
+    bool settling;   /* a ReadyForQuery is held back until it has answered */
+    bool settled;    /* ... which it has */
+
     /* ---- the cache */
     struct cache_ticket cache;
     bool filling, broken;
@@ -150,6 +157,7 @@ struct request {
     bool again_elsewhere; /* ... and of another server */
     struct buf key;       /* of the cache */
     struct buf touched;   /* names, each closed by a zero: touched.c */
+    struct buf channels;  /* what the unit's LISTEN and UNLISTEN name: listen.c */
     struct ticket ticket;
     struct unit unit;
     struct facts facts;
@@ -161,12 +169,14 @@ struct known { /* what this worker knows of one database */
     struct memo *memo;
     struct catalog *catalog;
     uint64_t turn;
-    bool fresh; /* turn was looked at once */
+    bool fresh;            /* turn was looked at once */
+    struct branch *branch; /* of those here who listen; NULL: nobody did yet */
 };
 
 struct desk { /* request/'s own of one worker */
     struct front *front;
     struct cache_side *cache;
+    struct exchange *exchange;
     struct hmap known;
     struct known *latest;
     struct request *spares; /* the memory of those that come next */
@@ -174,7 +184,7 @@ struct desk { /* request/'s own of one worker */
     struct buf settings; /* of the key that is being made */
 };
 
-struct desk *desk_new(struct front *f, struct cache *cache);
+struct desk *desk_new(struct front *f, struct cache *cache, struct exchange *exchange);
 /* The clients are gone. The loop must run once more. */
 /* A database that is no more, by its id. */
 void desk_forget(struct desk *d, uint32_t database_id);
@@ -246,6 +256,35 @@ bool savepoints_note(struct request *r, const struct statement *s);
 /* The transaction is over, or some were made and released that nobody followed. */
 void savepoints_clear(struct client *c);
 
+/* ---- listen.c */
+/* A text that the unit runs. */
+void listen_note(struct request *r, const struct statement *s);
+/* The unit has been sent. */
+void listen_expect(struct request *r);
+/* It listens: so it stays with its database's definition. */
+bool listen_holds(const struct client *c);
+/* Something is not answered or not committed yet. */
+bool listen_is_unsettled(const struct client *c);
+void listen_saw_tag(struct request *r, const char *tag);
+/* A savepoint: what was done before it; ROLLBACK TO it, or to one that was not followed. */
+size_t listen_mark(const struct client *c);
+void listen_undo(struct client *c, size_t mark);
+void listen_undo_unknown(struct client *c);
+void listen_forget(struct client *c); /* the transaction is lost */
+/* ReadyForQuery came. E_AGAIN: relay goes on when all that the client is to hear before it has
+ * been heard. */
+enum err listen_settle(struct request *r, uint8_t status, bool failed);
+/* Before a unit is sent that may notify. false: it waits, and is run again. */
+bool listen_announce(struct request *r);
+/* A NotificationResponse of its own server. true: the client is told. */
+bool listen_take_notification(struct request *r, struct bytes body);
+/* What waits for it, into its stream; if this is the time for it. */
+void listen_put_news(struct client *c);
+void listen_tell(struct client *c); /* may end it */
+/* The server is gone, or its client. */
+void listen_abandon(struct request *r);
+void listen_close(struct client *c);
+
 /* ---- store.c */
 void store_capture(struct request *r, uint8_t type, struct bytes run);
 void store_finish(struct request *r, bool complete);
@@ -262,6 +301,8 @@ void request_check_limits(struct front *f);
  * as may be.
  */
 MUST_USE enum err pins_reserve(struct request *r, struct fault *why);
+/* It is pinned from now on. */
+void pins_keep(struct request *r, uint32_t pins);
 /* ReadyForQuery came: what the statements under way have pinned, or given free, from here on. */
 void pins_settle(struct request *r, bool failed);
 /* DISCARD ALL is done: none is left. */

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "pgwire/compose.h"
 #include "pgwire/frame.h"
+#include "listen/listener.h"
 #include "request/request.h"
 
 typedef enum move step_fn(struct request *r);
@@ -128,6 +129,15 @@ static struct request *request_new(struct client *c)
     return r;
 }
 
+static void free_spare(struct request *r)
+{
+    buf_done(&r->again);
+    buf_done(&r->key);
+    buf_done(&r->touched);
+    buf_done(&r->channels);
+    mem_free(&r);
+}
+
 void request_free(struct request *r)
 {
     timer_clear(&r->desk->front->loop->timers, &r->timer);
@@ -136,19 +146,17 @@ void request_free(struct request *r)
     buf_done(&r->capture);
     struct desk *d = r->desk;
     enum { SPARES_MOST = 64, BUFFER_MOST = 4096 };
-    bool large =
-        r->again.cap > BUFFER_MOST || r->key.cap > BUFFER_MOST || r->touched.cap > BUFFER_MOST;
+    bool large = r->again.cap > BUFFER_MOST || r->key.cap > BUFFER_MOST ||
+                 r->touched.cap > BUFFER_MOST || r->channels.cap > BUFFER_MOST;
     if (d->spares_count == SPARES_MOST || large) {
-        buf_done(&r->again);
-        buf_done(&r->key);
-        buf_done(&r->touched);
-        mem_free(&r);
+        free_spare(r);
         return;
     }
     memset(r, 0, offsetof(struct request, again));
     buf_clear(&r->again);
     buf_clear(&r->key);
     buf_clear(&r->touched);
+    buf_clear(&r->channels);
     memset(&r->ticket, 0, offsetof(struct ticket, why));
     r->ticket.why.code = E_OK;
     r->next = d->spares;
@@ -156,10 +164,11 @@ void request_free(struct request *r)
     d->spares_count++;
 }
 
-struct desk *desk_new(struct front *f, struct cache *cache)
+struct desk *desk_new(struct front *f, struct cache *cache, struct exchange *exchange)
 {
     struct desk *d = mem_new(struct desk);
     d->front = f;
+    d->exchange = exchange;
     d->cache = cache_attach(cache, &f->loop->uv);
     return d;
 }
@@ -169,6 +178,7 @@ static void free_known(struct desk *d, struct known *k)
     hmap_remove(&d->known, &k->link);
     memo_free(&k->memo);
     catalog_unref(&k->catalog);
+    branch_free(&k->branch);
     mem_free(&k);
 }
 
@@ -190,10 +200,7 @@ void desk_free(struct desk **pd)
     while (d->spares != NULL) {
         struct request *r = d->spares;
         d->spares = r->next;
-        buf_done(&r->again);
-        buf_done(&r->key);
-        buf_done(&r->touched);
-        mem_free(&r);
+        free_spare(r);
     }
     buf_done(&d->settings);
     cache_detach(&d->cache);
@@ -237,6 +244,8 @@ enum move request_fail(struct request *r, const struct fault *why)
         r->writes_count = 0;
         varset_unref(&c->in_tx);
         c->in_tx = varset_ref(c->wanted);
+        listen_forget(c);
+        listen_abandon(r);
         if (r->server != NULL) { pool_recover(&r->server, false, WASH_NONE); }
     }
     client_put_error(c, "ERROR", why);
@@ -377,7 +386,7 @@ static size_t run_steps(struct client *c, struct request *r, struct bytes in, bo
 static bool is_idle(const struct request *r)
 {
     return r->server == NULL && !r->waiting && r->step == STEP_READ && r->left == 0 &&
-           r->cache.state == NULL && !r->bumping;
+           r->cache.state == NULL && !r->bumping && !r->settling;
 }
 
 /* What is under way needs what is known of it until its end: the next unit is not looked at before.
@@ -385,7 +394,7 @@ static bool is_idle(const struct request *r)
 static bool must_be_alone(const struct request *r)
 {
     bool copying = r->server != NULL && r->server->copy_in;
-    return r->filling || r->bumping || r->retelling || r->dates ||
+    return r->filling || r->bumping || r->settling || r->retelling || r->dates ||
            (r->resets != 0 && !copying && !r->batch_open);
 }
 
@@ -470,6 +479,7 @@ static void after_run(struct client *c)
         c->ops->drain(c);
     }
     if (c->draining && c->state != CLIENT_CLOSED) { stream_flush(&c->stream); }
+    if (c->listening != NULL) { listen_tell(c); }
 }
 
 void request_resume(struct client *c)
@@ -497,7 +507,7 @@ static void on_events(struct client *c, int events)
     if ((events & UV_WRITABLE) != 0) {
         stream_flush(&c->stream);
         struct request *r = c->request;
-        if (r != NULL && r->server != NULL && !r->bumping &&
+        if (r != NULL && r->server != NULL && !r->bumping && !r->settling &&
             stream_unwritten(&c->stream) < STREAM_HIGH_WATER / 2) {
             stream_pause(&r->server->stream, false);
         }
@@ -532,7 +542,7 @@ static void on_cancel(struct client *c)
         server_cancel(r->server);
         return;
     }
-    if (!r->waiting || r->server != NULL || r->bumping) { return; }
+    if (!r->waiting || r->server != NULL || r->bumping || r->settling) { return; }
     /* It waits for a server, a primary or the cache: the request ends here. */
     struct fault why;
     pool_leave(&r->ticket);

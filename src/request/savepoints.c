@@ -13,6 +13,7 @@ struct savepoint {
     const struct varset *settings;  /* the client's */
     const struct varset *on_server; /* what was believed of it */
     bool sure;
+    size_t listens; /* listen_mark() */
     char *name;
 };
 
@@ -46,6 +47,7 @@ static void make(struct request *r, const char *name)
     sp->settings = varset_ref(c->in_tx);
     sp->on_server = varset_ref(r->server->now);
     sp->sure = r->server->sure;
+    sp->listens = listen_mark(c);
     sp->older = c->savepoints;
     c->savepoints = sp;
 }
@@ -67,5 +69,6 @@ bool savepoints_note(struct request *r, const struct statement *s)
     varset_unref(&c->in_tx);
     c->in_tx = varset_ref(at->settings);
     server_goes_back(r->server, at->on_server, at->sure);
+    listen_undo(c, at->listens);
     return true;
 }

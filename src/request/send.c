@@ -19,8 +19,9 @@ static bool must_wait_for_answers(const struct request *r)
     const struct statement *st = r->facts.only;
     bool changes = r->facts.pins != 0 || r->chains || r->facts.discards ||
                    (r->facts.flags & STMT_RESETS_ALL) != 0 || st == NULL || st->kind == STMT_SET ||
-                   st->kind == STMT_RESET || st->kind == STMT_DEALLOCATE || r->facts.savepoints;
-    bool unsettled = s->have != s->now || !s->sure;
+                   st->kind == STMT_RESET || st->kind == STMT_DEALLOCATE || r->facts.savepoints ||
+                   buf_len(&r->channels) > 0;
+    bool unsettled = s->have != s->now || !s->sure || listen_is_unsettled(r->client);
     return unsettled || changes || r->pins != 0 || r->writes_count > JUDGE_DEPS / 2 ||
            r->settings_sent || s->now != r->want || r->client->begin != NULL;
 }
@@ -124,6 +125,10 @@ enum move step_prepare(struct request *r)
     }
     enum move m = check_sequences(r);
     if (m != MOVE_ON) { return m; }
+    if (!listen_announce(r)) {
+        request_wait(r, 0);
+        return MOVE_WAIT;
+    }
     struct fault why;
     if (r->facts.pins != 0 && pins_reserve(r, &why) != E_OK) {
         if (c->status == 'I' && c->pins == 0) { finish_release(r); }
@@ -505,7 +510,9 @@ static void expect_effects(struct request *r)
     } else if (f->savepoints || f->unknown) {
         savepoints_clear(c);
     }
-    if (!known && (f->flags & STMT_ROLLS_BACK_TO) != 0 && c->in_tx != c->wanted) {
+    const bool lost = !known && (f->flags & STMT_ROLLS_BACK_TO) != 0;
+    if (lost) { listen_undo_unknown(c); }
+    if (lost && c->in_tx != c->wanted) {
         r->pins |= PIN_SETTING;
         touched_note_all(r, c->in_tx);
         touched_note_all(r, c->wanted);
@@ -534,6 +541,7 @@ enum move step_send(struct request *r)
     }
     send_begin(r);
     expect_effects(r);
+    listen_expect(r);
     switch (r->unit.kind) {
     case UNIT_QUERY:
         forward(s, r->unit.raw);

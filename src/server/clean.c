@@ -12,7 +12,14 @@
 #include "pgwire/response.h"
 #include "server/internal.h"
 
-enum clean_step { CLEAN_DRAIN, CLEAN_ROLLBACK, CLEAN_RESET, CLEAN_SETTINGS, CLEAN_CHECK };
+enum clean_step {
+    CLEAN_DRAIN,
+    CLEAN_ROLLBACK,
+    CLEAN_RESET,
+    CLEAN_SETTINGS,
+    CLEAN_UNLISTEN,
+    CLEAN_CHECK
+};
 
 static void finish(struct server *s, enum err e)
 {
@@ -54,6 +61,12 @@ static bool discards_all(const char *query)
            query[sizeof all - 1 + strspn(query + sizeof all - 1, " \t;")] == '\0';
 }
 
+static void send_unlisten(struct server *s)
+{
+    s->listens = false;
+    send_query(s, "UNLISTEN *", CLEAN_UNLISTEN);
+}
+
 /* Nothing is owed any more: what comes next? A reset query of the operator's own may leave anything
    set: that part of it is ours. */
 static void next_step(struct server *s, const char *reset_query)
@@ -69,7 +82,11 @@ static void next_step(struct server *s, const char *reset_query)
     } else {
         if (s->clean_step == CLEAN_RESET) { server_forget_statements(s); }
         if (s->clean_step == CLEAN_RESET || s->clean_step == CLEAN_SETTINGS) { forget_settings(s); }
-        finish(s, E_OK);
+        if (s->listens) {
+            send_unlisten(s);
+        } else {
+            finish(s, E_OK);
+        }
     }
 }
 
@@ -204,6 +221,8 @@ void server_clean(struct server *s, bool cancel, const char *reset_query, int64_
         send_query(s, "ROLLBACK", CLEAN_ROLLBACK);
     } else if (reset_query != NULL) {
         send_query(s, reset_query, CLEAN_RESET);
+    } else if (s->listens) {
+        send_unlisten(s);
     } else {
         send_query(s, "", CLEAN_ROLLBACK);
     }

@@ -112,8 +112,10 @@ static void believe(const struct varset **slot, const struct varset *v)
 
 void server_saw_tag(struct server *s, const char *tag)
 {
-    if (tag[0] != 'C' && tag[0] != 'R') { return; } /* most are SELECT and the like */
-    if (strcmp(tag, "COMMIT") == 0) {
+    if (tag[0] != 'C' && tag[0] != 'R' && tag[0] != 'L') { return; } /* SELECT and the like */
+    if (strcmp(tag, "LISTEN") == 0) {
+        s->listens = true;
+    } else if (strcmp(tag, "COMMIT") == 0) {
         believe(&s->have, s->now);
         s->have_unsure = !s->sure;
         s->committed = !s->rolled_back;

@@ -73,6 +73,7 @@ struct server {
     _Atomic bool close_needed; /* at the next release */
     bool pinned;               /* counted as such by its pool */
     bool reset_needed;         /* ... instead: something may have changed the session unseen */
+    bool listens;              /* ... nor before it does no more: LISTEN ran here */
     uint32_t sequences_of;     /* the client that last took values of sequences here; 0: none */
     bool copy_in;              /* the server waits for CopyData */
     uint32_t left; /* bytes still to come of a message that is passed on or dropped unread */

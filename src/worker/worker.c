@@ -43,6 +43,7 @@ struct crew {
     struct front **fronts;
     struct registry *registry;
     struct cache *cache;
+    struct exchange *exchange; /* LISTEN; its home is the first worker */
     const struct admin_hooks *hooks;
     struct door *doors;
     size_t doors_count;
@@ -369,6 +370,7 @@ void worker_forget(struct worker *w)
 void worker_close_servers(struct worker *w)
 {
     timer_clear(&w->loop.timers, &w->upkeep);
+    if (w == &w->crew->workers[0]) { exchange_close(w->crew->exchange); }
     each_pool(w, pool_shutdown);
     struct desk *desk = w->front.desk;
     desk_free(&desk);
@@ -523,6 +525,7 @@ void crew_start(struct crew *c, struct registry *r, struct cache *cache, struct 
 {
     c->registry = r;
     c->cache = cache;
+    c->exchange = exchange_new(&c->workers[0].loop);
     for (unsigned i = 0; i < c->count; i++) {
         struct worker *w = &c->workers[i];
         w->front.loop = &w->loop;
@@ -532,7 +535,7 @@ void crew_start(struct crew *c, struct registry *r, struct cache *cache, struct 
         w->front.shared = shared;
         w->front.ops = &request_ops;
         w->front.console = &admin_ops;
-        w->front.desk = desk_new(&w->front, cache);
+        w->front.desk = desk_new(&w->front, cache, c->exchange);
         w->front.office = office_new(&w->front, c->fronts, c->count, cache, c->hooks);
         w->upkeep.due = on_upkeep;
         w->accept_again.due = on_accept_again;
@@ -583,5 +586,6 @@ void crew_drop(struct crew **pc)
     mem_free(&c->loops);
     mem_free(&c->fronts);
     names_done(&c->names);
+    exchange_free(&c->exchange);
     mem_free(&c);
 }

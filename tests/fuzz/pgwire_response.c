@@ -59,6 +59,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         break;
     }
+    case 'A': {
+        struct notification_msg m;
+        if (response_read_notification(body, &m) == E_OK) {
+            check_text(body, m.channel);
+            check_text(body, m.payload);
+        }
+        break;
+    }
     default: {
         struct error_msg m;
         if (response_read_error(body, &m) == E_OK) {

@@ -44,6 +44,12 @@ TEST(login_messages_of_the_backend)
                          "Z\0\0\0\5I"));
 }
 
+TEST(a_notification)
+{
+    compose_notification(&out, 258, "ch", "pay");
+    check_composed(BYTES("A\0\0\0\x0f\0\0\1\2ch\0pay\0"));
+}
+
 TEST(an_error_has_all_its_fields)
 {
     compose_error(&out, "FATAL", "28P01", "no", "try");
@@ -147,6 +153,7 @@ int main(void)
         RUN(a_length_is_filled_in_even_when_the_queue_has_moved),
         RUN(bare_messages),
         RUN(login_messages_of_the_backend),
+        RUN(a_notification),
         RUN(an_error_has_all_its_fields),
         RUN(a_fault_without_a_state_takes_the_state_of_its_code),
         RUN(a_notice_leaves_out_what_is_missing),

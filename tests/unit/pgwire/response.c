@@ -20,6 +20,20 @@ TEST(authentication_requests_carry_what_their_code_asks_for)
     CHECK(response_read_auth(BYTES("\0\0\0\5salty"), &m) == E_PROTOCOL);
 }
 
+TEST(a_notification_has_a_sender_a_channel_and_a_payload)
+{
+    struct notification_msg m;
+    CHECK(response_read_notification(BYTES("\0\0\1\2ch\0pay\0"), &m) == E_OK);
+    CHECK(m.pid == 258 && strcmp(m.channel, "ch") == 0 && strcmp(m.payload, "pay") == 0);
+    CHECK(response_read_notification(BYTES("\0\0\1\2ch\0\0"), &m) == E_OK);
+    CHECK(m.payload[0] == '\0');
+
+    CHECK(response_read_notification(BYTES("\0\0\1\2ch\0pay"), &m) == E_PROTOCOL);
+    CHECK(response_read_notification(BYTES("\0\0\1\2ch\0"), &m) == E_PROTOCOL);
+    CHECK(response_read_notification(BYTES("\0\0\1\2ch\0pay\0x"), &m) == E_PROTOCOL);
+    CHECK(response_read_notification(BYTES("\0\0\1"), &m) == E_PROTOCOL);
+}
+
 TEST(a_list_of_mechanisms_is_closed_by_an_empty_name)
 {
     struct auth_msg m;
@@ -124,6 +138,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(authentication_requests_carry_what_their_code_asks_for),
+        RUN(a_notification_has_a_sender_a_channel_and_a_payload),
         RUN(a_list_of_mechanisms_is_closed_by_an_empty_name),
         RUN(a_parameter_is_two_texts),
         RUN(a_cancel_key_has_4_to_256_bytes),

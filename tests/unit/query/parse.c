@@ -212,9 +212,12 @@ TEST(statements_about_the_session_say_what_keeps_the_server)
     check_has("select 1; drop owned by current_user", "frees");
     check_has("select pg_advisory_unlock_shared($1)", "frees");
     check_has("with w as (select pg_catalog.pg_try_advisory_lock(1)) table w", "frees");
-    check_told("listen c", "LISTEN LISTEN name'c'");
-    check_told("unlisten *", "UNLISTEN");
-    check_told("notify c, 'x'", "NOTIFY name'c'");
+    check_told("listen c", "LISTEN on:c name'c'");
+    check_told("unlisten \"C d\"", "UNLISTEN off:C d name'C d'");
+    check_told("unlisten *", "UNLISTEN off:*");
+    check_told("unlisten *; listen a; select 1; listen b", "MULTI off:* on:a on:b");
+    check_told("notify c, 'x'", "NOTIFY notifies name'c'");
+    check_has("select 1 from pg_catalog.pg_notify($1, $2)", "notifies");
     check_told("declare c cursor with hold for select * from t", "DECLARE HOLD reads:t name'c'");
     check_told("declare c cursor for select * from t for update",
                "DECLARE locks_rows reads:t name'c'");

@@ -55,7 +55,7 @@ static const char *const told_flags[] = {
     "system_column", "sample",        "unordered",  "reg",         "fusible", "params",
     "read_only",     "options",       "chain",      "transaction", "body",    "resets_all",
     "resets_last",   "rolls_back_to", "temp_drop",  "backslash",   "forgets", "own_sequence",
-    "frees",         "start",
+    "frees",         "start",         "notifies",
 };
 
 static const char *const told_pins[] = {
@@ -104,6 +104,10 @@ static inline char *tell_statement(const struct statement *s)
     tell_names(&out, "writes", s->writes, s->writes_count);
     tell_names(&out, "calls", s->functions, s->functions_count);
     for (uint32_t i = 0; i < s->settings_count; i++) { tell_setting(&out, &s->settings[i]); }
+    for (uint32_t i = 0; i < s->channels_count; i++) {
+        const struct stmt_channel *c = &s->channels[i];
+        buf_printf(&out, " %s:%s", c->listens ? "on" : "off", c->name == NULL ? "*" : c->name);
+    }
     if (s->name != NULL) { buf_printf(&out, " name'%s'", s->name); }
     char *text = mem_strdup(buf_text(&out));
     buf_done(&out);
