@@ -93,11 +93,38 @@ static unsigned parameter_number(const char *text)
     return 0;
 }
 
+/* The cast after a value says nothing that its text does not. */
+static void skip_cast(struct bytes *in)
+{
+    if (!begins(*in, "::")) { return; }
+    while (in->len > 0 && in->ptr[0] != ')' && in->ptr[0] != ';') { *in = bytes_skip(*in, 1); }
+}
+
+/* From the parenthesis to the one that closes it. */
+static enum err take_given(struct bytes *in, struct arena *memory, struct word *ret,
+                           struct fault *why)
+{
+    *in = bytes_skip(*in, 1);
+    if (in->len == 0 || in->ptr[0] != '\'') {
+        return fault_set(why, E_SYNTAX, "expected a 'string' in parentheses");
+    }
+    enum err e = take_quoted(in, memory, ret, why);
+    if (e != E_OK) { return e; }
+    skip_cast(in);
+    if (in->len == 0 || in->ptr[0] != ')') {
+        return fault_set(why, E_SYNTAX, "a parenthesis is not closed");
+    }
+    *in = bytes_skip(*in, 1);
+    ret->kind = WORD_GIVEN;
+    return E_OK;
+}
+
 static enum err take_word(struct bytes *in, struct arena *memory, struct word *ret,
                           struct fault *why)
 {
     uint8_t c = in->ptr[0];
     if (c == '"' || c == '\'') { return take_quoted(in, memory, ret, why); }
+    if (c == '(') { return take_given(in, memory, ret, why); }
     if (c == '=') {
         *ret = (struct word){.kind = WORD_EQUALS, .text = "="};
         *in = bytes_skip(*in, 1);
@@ -142,7 +169,7 @@ enum err command_parse(struct bytes text, struct arena *memory, struct command *
 
 bool command_is(const struct command *c, unsigned i, const char *keyword)
 {
-    return i < c->count && c->words[i].kind == WORD_BARE &&
+    return i < c->count && (c->words[i].kind == WORD_BARE || c->words[i].kind == WORD_GIVEN) &&
            strcasecmp(c->words[i].text, keyword) == 0;
 }
 

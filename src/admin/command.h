@@ -16,6 +16,7 @@ enum word_kind {
     WORD_BARE,      /* SHOW, pools, max_client_conn, 17 */
     WORD_NAME,      /* "my db", "" stands for one quote */
     WORD_STRING,    /* 'text', '' stands for one quote */
+    WORD_GIVEN,     /* ('text'), ('17'::int4): a value as pgjdbc writes it into the text */
     WORD_EQUALS,    /* = */
     WORD_PARAMETER, /* $1; its value, once it is bound */
 };
@@ -38,7 +39,7 @@ struct command {
 MUST_USE enum err command_parse(struct bytes text, struct arena *memory, struct command *ret,
                                 struct fault *why);
 
-/* Is word i this keyword (any case)? Quoted words are no keywords; there may be no word i. */
+/* Is word i this keyword (any case)? "Names" and 'strings' are none; there may be no word i. */
 bool command_is(const struct command *c, unsigned i, const char *keyword);
 /* Word i as a name or a value, NULL when there is none or it is the sign =. */
 const char *command_value(const struct command *c, unsigned i);

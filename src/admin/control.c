@@ -129,11 +129,21 @@ static unsigned count_left(const struct session *s)
     return left;
 }
 
-bool control_is_paused(const struct session *s, const char *scope)
+static struct database *find_database(const struct session *s, const char *name)
 {
-    unsigned paused, going;
-    roll_paused(s->office->front->registry, scope, &paused, &going);
-    return paused > 0 && going == 0;
+    struct database_roll roll = roll_databases(s->office->front->registry);
+    struct database *db = roll_find(&roll, name);
+    mem_free(&roll.items);
+    return db;
+}
+
+/* By this very command: a database paused by its name is not paused by PAUSE of all, and the other
+ * way round. */
+static bool is_paused(const struct session *s, const char *scope)
+{
+    if (scope == NULL) { return registry_is_paused(s->office->front->registry); }
+    const struct database *db = find_database(s, scope);
+    return db != NULL && atomic_load(&db->paused);
 }
 
 static void on_look(struct timer *t)
@@ -143,7 +153,7 @@ static void on_look(struct timer *t)
 
 static void look(struct session *s)
 {
-    if (s->wait == SESSION_WAITS_PAUSE && !control_is_paused(s, s->scope)) {
+    if (s->wait == SESSION_WAITS_PAUSE && !is_paused(s, s->scope)) {
         s->wait = SESSION_ACTS;
         session_error(s, "57014", "PAUSE was ended by RESUME");
         return;
@@ -160,6 +170,10 @@ static void look(struct session *s)
 
 static void set_paused(const struct session *s, const char *scope, bool paused)
 {
+    if (scope == NULL) {
+        registry_pause(s->office->front->registry, paused);
+        return;
+    }
     struct database_roll roll = roll_databases(s->office->front->registry);
     for (size_t i = 0; i < roll.count; i++) {
         if (roll_in_scope(roll.items[i], scope)) { atomic_store(&roll.items[i]->paused, paused); }
@@ -203,6 +217,7 @@ struct order { /* a row of the commands below */
     void (*run)(struct session *s, const char *scope);
     bool makes;       /* a database that only the "*" line covers comes into being */
     bool one;         /* a database must be named */
+    bool awake;       /* refused while everything is paused or suspended */
     const char *verb; /* "cannot VERB admin db" */
 };
 
@@ -221,39 +236,44 @@ bool control_is_suspended(const struct session *s)
     return atomic_load(&s->office->front->shared->rest) != REST_NONE;
 }
 
-static void run_pause(struct session *s, const char *scope)
+bool control_refuse_at_rest(struct session *s)
 {
-    if (control_is_suspended(s) || (scope == NULL && control_is_paused(s, NULL))) {
-        session_error(s, "55000", "already suspended/paused");
-        return;
-    }
-    control_log(s, "PAUSE", scope);
-    set_paused(s, scope, true);
-    start(s, scope,
-          (struct round){.tag = "PAUSE", .act = pool_recycle, .then = SESSION_WAITS_PAUSE});
+    if (!control_is_suspended(s) && !is_paused(s, NULL)) { return false; }
+    session_error(s, "55000", "already suspended/paused");
+    return true;
 }
 
-bool control_any_paused(const struct session *s)
+/* What is idle goes now, the others at their release. */
+static void pause_pool(struct pool *p, struct loop *l)
 {
-    unsigned paused, going;
-    roll_paused(s->office->front->registry, NULL, &paused, &going);
-    return paused > 0;
+    pool_tidy(p, l, clock_now_us());
+}
+
+static void run_pause(struct session *s, const char *scope)
+{
+    control_log(s, "PAUSE", scope);
+    set_paused(s, scope, true);
+    start(s, scope, (struct round){.tag = "PAUSE", .act = pause_pool, .then = SESSION_WAITS_PAUSE});
 }
 
 static void run_resume(struct session *s, const char *scope)
 {
+    if (scope == NULL && s->office->front->draining) {
+        session_error(s, "55000", "pooler is shutting down");
+        return;
+    }
     if (scope == NULL && control_is_suspended(s)) {
         control_log(s, "RESUME", NULL);
         s->office->hooks.resume(s->office->hooks.arg);
         session_complete(s, "RESUME");
         return;
     }
-    if (scope == NULL && !control_any_paused(s)) {
-        session_error(s, "55000", "pooler is not paused/suspended");
-        return;
-    }
-    if (scope != NULL && !control_is_paused(s, scope)) {
-        session_error(s, "55000", "database %s is not paused", scope);
+    if (!is_paused(s, scope)) {
+        if (scope == NULL) {
+            session_error(s, "55000", "pooler is not paused/suspended");
+        } else {
+            session_error(s, "55000", "database %s is not paused", scope);
+        }
         return;
     }
     control_log(s, "RESUME", scope);
@@ -267,14 +287,22 @@ static void run_reconnect(struct session *s, const char *scope)
     start(s, scope, (struct round){.tag = "RECONNECT", .act = pool_recycle});
 }
 
+static void pause_used(const struct session *s)
+{
+    struct account_roll roll = roll_accounts(s->office->front->registry);
+    for (size_t i = 0; i < roll.count; i++) { set_paused(s, roll.items[i]->database->name, true); }
+    mem_free(&roll.items);
+}
+
+/* Databases are paused by their names, also where none is given. */
 static void run_kill(struct session *s, const char *scope)
 {
-    if (control_is_suspended(s) || control_is_paused(s, NULL)) {
-        session_error(s, "55000", "already suspended/paused");
-        return;
-    }
     control_log(s, "KILL", scope);
-    set_paused(s, scope, true);
+    if (scope == NULL) {
+        pause_used(s);
+    } else {
+        set_paused(s, scope, true);
+    }
     start(s, scope, (struct round){.tag = "KILL", .act = pool_recycle, .kill = true});
 }
 
@@ -308,13 +336,13 @@ static void run_enable(struct session *s, const char *scope)
 }
 
 static const struct order orders[] = {
-    {"PAUSE", run_pause, true, false, "pause"},
-    {"RESUME", run_resume, false, false, "resume"},
-    {"RECONNECT", run_reconnect, true, false, "reconnect"},
-    {"KILL", run_kill, true, false, "kill"},
-    {"WAIT_CLOSE", run_wait_close, true, false, "wait in"},
-    {"DISABLE", run_disable, true, true, "disable"},
-    {"ENABLE", run_enable, false, true, "enable"},
+    {"PAUSE", run_pause, true, false, true, "pause"},
+    {"RESUME", run_resume, false, false, false, "resume"},
+    {"RECONNECT", run_reconnect, true, false, false, "reconnect"},
+    {"KILL", run_kill, true, false, true, "kill"},
+    {"WAIT_CLOSE", run_wait_close, true, false, false, "wait in"},
+    {"DISABLE", run_disable, true, true, false, "disable"},
+    {"ENABLE", run_enable, false, true, false, "enable"},
 };
 
 static bool is_console(const char *name)
@@ -324,6 +352,7 @@ static bool is_console(const char *name)
 
 static void run_order(struct session *s, const struct order *o, const char *name)
 {
+    if (o->awake && control_refuse_at_rest(s)) { return; }
     if (name == NULL) {
         if (o->one) {
             session_error(s, "42601", "a database is required");
@@ -336,15 +365,8 @@ static void run_order(struct session *s, const struct order *o, const char *name
         session_error(s, "0A000", "cannot %s admin db: %s", o->verb, name);
         return;
     }
-    struct registry *r = s->office->front->registry;
-    struct database *db;
-    if (o->makes) {
-        db = registry_database(r, name);
-    } else {
-        struct database_roll roll = roll_databases(r);
-        db = roll_find(&roll, name);
-        mem_free(&roll.items);
-    }
+    const struct database *db =
+        o->makes ? registry_database(s->office->front->registry, name) : find_database(s, name);
     if (db == NULL) {
         session_error(s, "3D000", "no such database: %s", name);
     } else {

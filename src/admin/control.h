@@ -13,6 +13,5 @@ void control_cancel(struct session *s);
 /* "NAME command issued" */
 void control_log(const struct session *s, const char *name, const char *scope);
 bool control_is_suspended(const struct session *s);
-/* Are all the scope's databases in force paused, and is there one? scope NULL: all. */
-bool control_is_paused(const struct session *s, const char *scope);
-bool control_any_paused(const struct session *s);
+/* true: it was answered, because everything is paused or suspended. */
+bool control_refuse_at_rest(struct session *s);

@@ -2,9 +2,9 @@
 #include "admin/process.h"
 
 #include "admin/control.h"
+#include "admin/roll.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "pgwire/compose.h"
 
 struct note { /* a hook's answer finds its way home by this */
     struct front *front;
@@ -54,14 +54,24 @@ static void run_reload(struct session *s)
                     make_note(s, mem_strdup("RELOAD"), true));
 }
 
+/* Of those that were paused by name. */
+static bool any_paused(const struct session *s)
+{
+    struct database_roll roll = roll_databases(s->office->front->registry);
+    bool any = false;
+    for (size_t i = 0; i < roll.count; i++) {
+        const struct database *db = roll.items[i];
+        any = any || (atomic_load(&db->paused) && !atomic_load(&db->retired));
+    }
+    mem_free(&roll.items);
+    return any;
+}
+
 static void run_suspend(struct session *s)
 {
     struct office *o = s->office;
-    if (control_is_suspended(s) || control_is_paused(s, NULL)) {
-        session_error(s, "55000", "already suspended/paused");
-        return;
-    }
-    if (control_any_paused(s)) {
+    if (control_refuse_at_rest(s)) { return; }
+    if (any_paused(s)) {
         session_error(s, "55000", "cannot suspend with paused databases");
         return;
     }
@@ -88,7 +98,7 @@ static void run_set(struct session *s, const struct command *c)
                  make_note(s, mem_printf("SET %s=%s", key, value), false));
 }
 
-/* The answer goes out first: afterwards nobody may be left to give it. */
+/* At once: the end of the connection tells that it is done. Else that it has begun. */
 static void run_shutdown(struct session *s, enum shutdown_mode mode)
 {
     static const char *const names[] = {
@@ -98,11 +108,8 @@ static void run_shutdown(struct session *s, enum shutdown_mode mode)
     };
     struct admin_hooks hooks = s->office->hooks;
     control_log(s, names[mode], NULL);
-    compose_complete(session_out(s), "SHUTDOWN");
-    compose_ready(session_out(s), 'I');
-    stream_flush(&s->client->stream);
-    s->busy = false;
     hooks.shutdown(hooks.arg, mode);
+    if (mode != SHUTDOWN_NOW) { session_complete(s, "SHUTDOWN"); }
 }
 
 bool process_run(struct session *s, const struct command *c)

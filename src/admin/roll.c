@@ -40,22 +40,6 @@ struct database *roll_find(const struct database_roll *roll, const char *name)
     return NULL;
 }
 
-void roll_paused(struct registry *r, const char *scope, unsigned *ret_paused, unsigned *ret_going)
-{
-    struct database_roll roll = roll_databases(r);
-    *ret_paused = *ret_going = 0;
-    for (size_t i = 0; i < roll.count; i++) {
-        const struct database *db = roll.items[i];
-        if (atomic_load(&db->retired) || !roll_in_scope(db, scope)) { continue; }
-        if (atomic_load(&db->paused)) {
-            ++*ret_paused;
-        } else {
-            ++*ret_going;
-        }
-    }
-    mem_free(&roll.items);
-}
-
 struct pool_counts roll_counts(const struct account *a)
 {
     struct pool_counts sum = {0};

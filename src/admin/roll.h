@@ -27,9 +27,6 @@ static inline bool roll_in_scope(const struct database *db, const char *scope)
     return scope == NULL || strcmp(db->name, scope) == 0;
 }
 
-/* How many of the scope's databases in force are paused, and how many are not. */
-void roll_paused(struct registry *r, const char *scope, unsigned *ret_paused, unsigned *ret_going);
-
 /* Sums over the account's own pools. */
 struct pool_counts roll_counts(const struct account *a);
 

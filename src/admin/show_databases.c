@@ -359,9 +359,7 @@ static void put_state(struct table *t, const char *key, bool yes)
 
 static void fill_state(struct gathering *g, struct table *t)
 {
-    unsigned paused, going;
-    roll_paused(g->office->front->registry, NULL, &paused, &going);
-    bool all = paused > 0 && going == 0;
+    bool all = registry_is_paused(g->office->front->registry);
     bool suspended = atomic_load(&g->office->front->shared->rest) != REST_NONE;
     put_state(t, "active", !all && !suspended);
     put_state(t, "paused", all && !suspended);

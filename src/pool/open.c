@@ -52,7 +52,7 @@ struct plan pool_plan_locked(struct pool *p, const struct loop *l, int64_t now_u
 {
     const struct plan nothing = {.how = OPEN_NOTHING};
     if (p->login + p->checking >= p->waiting) { return nothing; }
-    if (atomic_load(&p->account->database->paused)) { return nothing; }
+    if (database_is_paused(p->account->database)) { return nothing; }
     if (p->idle_count > 0) { return plan_check(p, l); }
     if (is_barred(p, now_us)) { return nothing; }
     bool reserve = !pool_take_seat(p, false);
@@ -364,7 +364,7 @@ static bool is_wanted(const struct pool *p)
 {
     const struct account *a = p->account;
     const struct database *db = a->database;
-    if (atomic_load(&db->retired) || atomic_load(&db->paused)) { return false; }
+    if (atomic_load(&db->retired) || database_is_paused(db)) { return false; }
     if (atomic_load(&a->clients) == 0 && db->line->user == NULL) { return false; }
     if (!atomic_load(&p->node->up)) { return false; }
     if (db->topology->balance && !atomic_load(&db->topology->probed)) { return true; }

@@ -82,7 +82,7 @@ enum err pool_open_own(struct pool *p, struct loop *l, struct server_target *tar
                        const char *const *startup, void (*opened)(struct server *s, enum err e),
                        void *holder, struct server **ret)
 {
-    bool paused = atomic_load(&p->account->database->paused);
+    bool paused = database_is_paused(p->account->database);
     lock_take(&p->lock);
     bool full = is_full(p);
     bool seated = !paused && pool_take_seat(p, false);

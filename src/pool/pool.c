@@ -106,7 +106,7 @@ void pool_note_waiters_locked(struct pool *p)
 
 struct ticket *pool_next_waiter_locked(struct pool *p)
 {
-    if (atomic_load(&p->account->database->paused)) { return NULL; }
+    if (database_is_paused(p->account->database)) { return NULL; }
     struct dlist *node = dlist_pop_front(&p->waiters);
     if (node == NULL) { return NULL; }
     p->waiting--;
@@ -138,7 +138,7 @@ enum err pool_checkout(struct pool *p, struct ticket *t, struct loop *l, int64_t
     t->since_us = now_us;
     t->server = NULL;
     t->why.code = E_OK;
-    bool paused = atomic_load(&p->account->database->paused);
+    bool paused = database_is_paused(p->account->database);
     lock_take(&p->lock);
     struct server *s = NULL;
     unsigned from = l->index;
@@ -307,7 +307,7 @@ void pool_take_back(struct server *s, bool fresh)
         return;
     }
     int64_t now_us = loop_now(l);
-    bool excused = fresh && !s->close_needed && !atomic_load(&p->account->database->paused);
+    bool excused = fresh && !s->close_needed && !database_is_paused(p->account->database);
     const char *reason = excused ? NULL : pool_must_close(s, now_us);
     if (reason == NULL && !server_is_clean(s)) { reason = "unclean server"; }
     if (reason != NULL) {

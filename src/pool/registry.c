@@ -151,6 +151,7 @@ static struct database *make_database(struct registry *r, const struct database_
     db->name = mem_strdup(name);
     db->config = config_ref(r->config);
     db->line = line;
+    db->all_paused = &r->paused;
     db->topology = topology_new(line);
     db->recency = recency_new();
     db->id = ++r->last_id;
@@ -198,6 +199,16 @@ void registry_retire_locked(struct registry *r, struct database *db)
     dlist_each (node, &db->accounts) {
         account_unlist_locked(r, container_of(node, struct account, node));
     }
+}
+
+void registry_pause(struct registry *r, bool paused)
+{
+    atomic_store(&r->paused, paused);
+}
+
+bool registry_is_paused(const struct registry *r)
+{
+    return atomic_load(&r->paused);
 }
 
 void registry_secure(struct registry *r, struct tls_context *clients, struct tls_context *servers)

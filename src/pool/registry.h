@@ -47,7 +47,8 @@ struct database {
     int64_t max_lag_us;
     struct tls_context *tls; /* towards its servers; NULL: none */
     _Atomic bool retired;    /* a reload replaced it: clients move on at their next transaction */
-    _Atomic bool paused, disabled;
+    _Atomic bool paused, disabled;  /* by its name, on the console */
+    const _Atomic bool *all_paused; /* the registry's: PAUSE of everything */
     _Atomic int clients;
     _Atomic int watchers;    /* monitors that look at it */
     struct cap *clients_cap; /* max_db_client_connections */
@@ -113,6 +114,10 @@ struct userlist *registry_userlist(struct registry *r); /* one reference for the
 void registry_set_hba(struct registry *r, struct hba *h);
 struct hba *registry_hba(struct registry *r); /* one reference for the caller, or NULL */
 
+/* PAUSE and RESUME of everything, beside what was said of single databases. */
+void registry_pause(struct registry *r, bool paused);
+bool registry_is_paused(const struct registry *r);
+
 /* Whoever is to know when a database was made from "*"; changed() comes from any thread. */
 void registry_watch(struct registry *r, void (*changed)(void *arg), void *arg);
 /* NULL when there is no such database and no "*" line. */
@@ -149,6 +154,12 @@ const char *database_monitor(const struct database *db, const struct userlist *u
 /* Its nodes are probed and its catalog loaded: it has several nodes, splits or caches, and someone
    to log in as. */
 bool database_is_monitored(const struct database *db, const struct userlist *users);
+
+/* No statement gets a server, and servers are closed at their release. */
+static inline bool database_is_paused(const struct database *db)
+{
+    return atomic_load(&db->paused) || atomic_load(db->all_paused);
+}
 
 /* The catalog for judging, one reference; NULL: not known. */
 struct catalog *database_catalog(struct database *db);

@@ -16,6 +16,7 @@ struct registry {
     struct loop **loops;
     unsigned loops_count;
     uint32_t last_id;
+    _Atomic bool paused;
     struct limits servers, clients; /* max_db_connections ..., max_db_client_connections ... */
 
     struct dlist doomed_databases, doomed_accounts; /* taken out, not freed yet: reap.c */

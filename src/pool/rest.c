@@ -70,7 +70,7 @@ const char *pool_must_close(const struct server *s, int64_t now_us)
     const struct pool *p = s->pool;
     const struct database *db = p->account->database;
     if (s->close_needed) { return "close_needed"; }
-    if (atomic_load(&db->paused)) { return "pause mode"; }
+    if (database_is_paused(db)) { return "pause mode"; }
     if (atomic_load(&db->retired)) { return "database configuration changed"; }
     if (!atomic_load_explicit(&p->node->up, memory_order_relaxed)) { return "server is down"; }
     return is_too_old(s, now_us) ? "server lifetime over" : NULL;

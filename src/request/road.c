@@ -563,7 +563,7 @@ static void on_drain(struct client *c)
     const struct request *r = c->request;
     if (c->front->hasty && r != NULL && r->ticket.state == TICKET_WAITING) {
         struct fault why;
-        (void)fault_set(&why, E_SHUTDOWN, "pooler is shutting down");
+        (void)fault_set(&why, E_SHUTDOWN, "server shutting down");
         client_fail(c, &why);
         return;
     }

@@ -139,21 +139,35 @@ static enum err reload(struct control *c, struct fault *why)
 
 /* ---- signals --------------------------------------------------------------------------------- */
 
-static void pause_database(struct database *db, void *arg)
-{
-    atomic_store(&db->paused, *(bool *)arg);
-}
-
 static void pause_all(struct control *c, bool paused)
 {
-    registry_each_database(c->registry, pause_database, &paused);
+    registry_pause(c->registry, paused);
     crew_each(c->crew, worker_tidy, &c->loop, NULL, NULL);
 }
 
-static void resume_all(struct control *c)
+static void on_usr1(struct control *c)
 {
-    suspend_end(&c->suspend);
-    pause_all(c, false);
+    if (suspend_is_wanted(&c->suspend) || registry_is_paused(c->registry)) {
+        log_info(NULL, "got SIGUSR1, but already paused/suspended");
+        return;
+    }
+    log_info(NULL, "got SIGUSR1, pausing all activity");
+    pause_all(c, true);
+}
+
+static void on_usr2(struct control *c)
+{
+    if (c->stop.state != RUNNING) {
+        log_info(NULL, "got SIGUSR2 while shutting down, ignoring");
+    } else if (suspend_is_wanted(&c->suspend)) {
+        log_info(NULL, "got SIGUSR2, continuing from SUSPEND");
+        suspend_end(&c->suspend);
+    } else if (registry_is_paused(c->registry)) {
+        log_info(NULL, "got SIGUSR2, continuing from PAUSE");
+        pause_all(c, false);
+    } else {
+        log_info(NULL, "got SIGUSR2, but not paused/suspended");
+    }
 }
 
 static void shut_down(struct control *c, enum shutdown_mode mode)
@@ -172,14 +186,15 @@ static void on_signal(uv_signal_t *handle, int number)
 {
     struct control *c = handle->data;
     struct fault why;
+    bool second = c->stop.state != RUNNING; /* the first one was not quick enough */
     log_info(NULL, "event=signal name=%s", strsignal(number));
     switch (number) {
     case SIGHUP: (void)reload(c, &why); break; /* logged there */
-    case SIGTERM: shut_down(c, SHUTDOWN_WAIT_FOR_CLIENTS); break;
-    case SIGINT: shut_down(c, SHUTDOWN_WAIT_FOR_SERVERS); break;
+    case SIGTERM: shut_down(c, second ? SHUTDOWN_NOW : SHUTDOWN_WAIT_FOR_CLIENTS); break;
+    case SIGINT: shut_down(c, second ? SHUTDOWN_NOW : SHUTDOWN_WAIT_FOR_SERVERS); break;
     case SIGQUIT: shut_down(c, SHUTDOWN_NOW); break;
-    case SIGUSR1: pause_all(c, true); break;
-    case SIGUSR2: resume_all(c); break;
+    case SIGUSR1: on_usr1(c); break;
+    case SIGUSR2: on_usr2(c); break;
     default: break;
     }
 }

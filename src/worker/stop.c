@@ -107,21 +107,20 @@ static void on_timer(struct timer *t)
 
 void stop_drain(struct stop *s, bool hasty, int64_t most_us, bool shared_port)
 {
-    if (s->state != RUNNING) { /* asked twice: at once */
-        stop_now(s);
-        return;
-    }
     enum { CLOSING_US = 10000000 }; /* what comes after it takes less */
+    if (s->state == CLOSING) { return; }
     s->hasty = hasty;
     s->until_us = most_us > 0 ? clock_now_us() + most_us : 0;
     notify_send("STOPPING=1\nSTATUS=waiting for transactions to end\nEXTEND_TIMEOUT_USEC=%lld",
                 (long long)most_us + CLOSING_US);
-    if (!shared_port) {
+    if (s->state == DRAINING) {
+        drain_clients(s);
+    } else if (s->state == RUNNING && shared_port) {
+        s->state = HUSHED;
+        crew_each(s->crew, worker_hush_doors, s->loop, wait_for_handshakes, s);
+    } else if (s->state == RUNNING) {
         close_doors(s);
-        return;
     }
-    s->state = HUSHED;
-    crew_each(s->crew, worker_hush_doors, s->loop, wait_for_handshakes, s);
 }
 
 void stop_init(struct stop *s, struct crew *crew, struct loop *l)

@@ -24,8 +24,8 @@ void stop_done(struct stop *s);
 /*
  * TCP clients are accepted no more, and unix sockets serve the console only. Clients go at their
  * next moment outside of a transaction. hasty: who waits for a server is not waited for. most_us:
- * of all this; 0: no limit. shared_port: other processes go on listening on it, so that who is just
- * connecting is waited for. Asked a second time: at once.
+ * of all this, from now on; 0: no limit. shared_port: other processes go on listening on it, so
+ * that who is just connecting is waited for. Asked again, it is the last word that counts.
  */
 void stop_drain(struct stop *s, bool hasty, int64_t most_us, bool shared_port);
 void stop_now(struct stop *s);

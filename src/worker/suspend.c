@@ -82,7 +82,7 @@ void suspend_init(struct suspend *s, struct crew *crew, struct loop *l, struct s
 void suspend_begin(struct suspend *s, int64_t timeout_us, struct loop *back,
                    void (*done)(void *arg, const struct fault *why), void *arg)
 {
-    if (atomic_load(&s->shared->rest) != REST_NONE || s->running) {
+    if (suspend_is_wanted(s) || s->running) {
         struct fault why;
         (void)fault_state(&why, E_REFUSED, "55000", "already suspended/paused");
         answer(back, done, arg, &why);
@@ -94,6 +94,11 @@ void suspend_begin(struct suspend *s, int64_t timeout_us, struct loop *back,
     s->until_us = clock_now_us() + timeout_us;
     atomic_store(&s->shared->rest, REST_WANTED);
     begin_round(s);
+}
+
+bool suspend_is_wanted(const struct suspend *s)
+{
+    return atomic_load(&s->shared->rest) != REST_NONE;
 }
 
 void suspend_end(struct suspend *s)

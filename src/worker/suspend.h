@@ -24,5 +24,6 @@ void suspend_init(struct suspend *s, struct crew *crew, struct loop *l, struct s
 /* done() comes on `back`: NULL when all is at rest, or why not. */
 void suspend_begin(struct suspend *s, int64_t timeout_us, struct loop *back,
                    void (*done)(void *arg, const struct fault *why), void *arg);
+bool suspend_is_wanted(const struct suspend *s);
 /* Goes on as before; nothing, when nothing is suspended. Who still waits is told so. */
 void suspend_end(struct suspend *s);

@@ -457,6 +457,134 @@ def test_pause_is_taken_back_by_a_cancel(proxy, console):
     assert c.execute("SELECT 1").fetchone() == (1,)
 
 
+def open_console(proxy):
+    c = proxy.raw()
+    c.startup(user="boss", database="pgbouncer")
+    return c
+
+
+def waiting_client(proxy, console):
+    """Asks, and has to wait for a server."""
+    c = proxy.raw()
+    c.startup()
+    c.send(wire.query("SELECT 'waited'"))
+    wait_for("the wait", lambda: [r for r in console.simple("SHOW POOLS").dicts() if r["cl_waiting"] == "1"])
+    return c
+
+
+def is_paused(console):
+    return next(r["paused"] for r in console.simple("SHOW DATABASES").dicts() if r["name"] == "app") == "1"
+
+
+def all_paused(console):
+    return next(r["value"] for r in console.simple("SHOW STATE").dicts() if r["key"] == "paused") == "yes"
+
+
+@pytest.mark.parametrize("command", ["PAUSE", "PAUSE app"])
+def test_a_console_that_leaves_while_its_pause_waits_leaves_the_pause(proxy, console, command):
+    proxy.connect().execute("SELECT 1")
+    c = proxy.connect(autocommit=False)
+    c.execute("SELECT 1")
+    with open_console(proxy) as other:
+        other.send(wire.query(command))
+        assert other.quiet(0.2)
+    c.commit()
+    waiter = waiting_client(proxy, console)
+    assert is_paused(console) == ("app" in command) and all_paused(console) == ("app" not in command)
+    assert console.simple(command.replace("PAUSE", "RESUME")).tags == ["RESUME"]
+    assert waiter.until_ready().value() == "waited"
+
+
+def test_several_consoles_wait_for_one_pause_and_all_are_answered(proxy, console):
+    c = proxy.connect(autocommit=False)
+    c.execute("SELECT 1")
+    consoles = []
+    for command in ("PAUSE app", "PAUSE ('app')", "PAUSE"):
+        consoles.append(open_console(proxy))
+        consoles[-1].send(wire.query(command))
+        assert consoles[-1].quiet(0.1)
+    c.commit()
+    assert [other.until_ready().tags for other in consoles] == [["PAUSE"]] * 3
+    assert console.simple("RESUME").tags == console.simple("RESUME app").tags == ["RESUME"]
+    assert proxy.connect().execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_pause_that_waits_is_told_when_another_console_ends_it(proxy, console):
+    c = proxy.connect(autocommit=False)
+    c.execute("SELECT 1")
+    other = open_console(proxy)
+    other.send(wire.query("PAUSE app"))
+    wait_for("the pause", lambda: is_paused(console))
+    assert console.simple("RESUME").error.fields()["M"] == "pooler is not paused/suspended"
+    assert console.simple("RESUME app").tags == ["RESUME"]
+    assert other.until_ready().sqlstate == "57014"
+    c.commit()
+
+
+def test_a_pause_holds_for_databases_that_come_later(proxy, console, cluster):
+    assert console.simple("PAUSE").tags == ["PAUSE"]
+    proxy.databases["extra"] = cluster.primary.connstr
+    proxy.write()
+    assert console.simple("RELOAD").tags == ["RELOAD"]
+    c = proxy.raw()
+    c.send(wire.startup(user="app", database="extra"), wire.query("SELECT 1"))
+    wait_for("the database to be used", lambda: [r for r in console.simple("SHOW POOLS").dicts() if r["database"] == "extra"])
+    assert not [r for r in console.simple("SHOW SERVERS").dicts() if r["database"] == "extra"]
+    assert console.simple("RESUME").tags == ["RESUME"]
+    assert c.until("D").value() == "1"
+
+
+def test_signals_leave_what_was_paused_by_name(proxy, console):
+    assert console.simple("PAUSE app").tags == ["PAUSE"]
+    proxy.signal(signal.SIGUSR1)
+    wait_for("the pause", lambda: all_paused(console))
+    proxy.signal(signal.SIGUSR2)
+    wait_for("its end", lambda: not all_paused(console))
+    assert is_paused(console)
+    proxy.signal(signal.SIGUSR2)
+    wait_for("the log", lambda: "got SIGUSR2, but not paused/suspended" in proxy.log())
+    assert console.simple("RESUME app").tags == ["RESUME"]
+
+
+def test_shutdown_waits_for_servers_and_there_are_none_while_paused(proxy, console):
+    proxy.connect().execute("SELECT 1")
+    assert console.simple("PAUSE").tags == ["PAUSE"]
+    waiter = waiting_client(proxy, console)
+    assert console.simple("SHUTDOWN WAIT_FOR_SERVERS").tags == ["SHUTDOWN"]
+    error = waiter.expect_closed()[-1].fields()
+    assert (error["S"], error["C"], error["M"]) == ("FATAL", "57P01", "server shutting down")
+    assert proxy.process.wait(10) == 0
+
+
+def test_shutdown_waits_for_clients_that_are_resumed_by_name(proxy, console):
+    proxy.connect().execute("SELECT 1")
+    assert console.simple("PAUSE app").tags == ["PAUSE"]
+    waiter = waiting_client(proxy, console)
+    assert console.simple("SHUTDOWN WAIT_FOR_CLIENTS").tags == ["SHUTDOWN"]
+    wait_for("it to be known", lambda: console.simple("RESUME").error.fields()["M"] == "pooler is shutting down")
+    assert waiter.quiet(0.1)
+    assert console.simple("RESUME app").tags == ["RESUME"]
+    assert waiter.until("E").rows == [[b"waited"]]
+    assert proxy.process.wait(10) == 0
+
+
+def test_of_several_shutdowns_on_the_console_the_last_one_counts(proxy, console):
+    busy = [proxy.connect(autocommit=False) for _ in range(2)]
+    for c in busy:
+        c.execute("SELECT 1")
+    waiter = waiting_client(proxy, console)
+    for _ in range(2):
+        assert console.simple("SHUTDOWN WAIT_FOR_CLIENTS").tags == ["SHUTDOWN"]
+    assert waiter.quiet(0.3)
+    assert console.simple("SHUTDOWN WAIT_FOR_SERVERS").tags == ["SHUTDOWN"]
+    assert waiter.receive().fields()["M"] == "server shutting down"
+    for c in busy:
+        c.execute("SELECT 2")
+    console.send(wire.query("SHUTDOWN"))
+    assert [m.sqlstate for m in console.expect_closed()] == ["57P01"]
+    assert proxy.process.wait(10) == 0
+
+
 def test_signals_pause_and_resume(proxy, console):
     c = proxy.raw()
     c.startup()

@@ -99,10 +99,10 @@ def test_sigquit_ends_at_once(proxy):
 def test_usr1_pauses_and_usr2_resumes(proxy):
     proxy.connect().execute("SELECT 1")
     proxy.signal(signal.SIGUSR1)
-    paused = lambda want: {r["name"]: r["paused"] for r in proxy.console("SHOW DATABASES")}["app"] == want
-    wait_for("the pause", lambda: paused("1"))
+    paused = lambda want: {r["key"]: r["value"] for r in proxy.console("SHOW STATE")}["paused"] == want
+    wait_for("the pause", lambda: paused("yes"))
     proxy.signal(signal.SIGUSR2)
-    wait_for("its end", lambda: paused("0"))
+    wait_for("its end", lambda: paused("no"))
     assert proxy.connect().execute("SELECT 1").fetchone() == (1,)
 
 

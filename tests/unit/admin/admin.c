@@ -268,7 +268,7 @@ static bool has(const char *text, const char *part)
 
 static bool is_paused(void)
 {
-    return atomic_load(&registry_database(registry, "clinic")->paused);
+    return database_is_paused(registry_database(registry, "clinic"));
 }
 
 /* ---- tests */
@@ -379,21 +379,49 @@ TEST(pause_and_resume_set_and_clear_the_flag)
     CHECK_STR(ask("PAUSE"), "=PAUSE\nZ\n");
     CHECK(is_paused());
     CHECK(has(ask("SHOW STATE"), "active|no\npaused|yes\n"));
+    CHECK(has(ask("SHOW DATABASES"), "T17\nclinic|a,b|6000|clinic|~|7|0|0|3600|~|~|0|0|0|0|0|0\n"));
     CHECK_STR(ask("PAUSE"), "ERROR 55000 already suspended/paused\nZ\n");
+    CHECK_STR(ask("PAUSE nowhere"), "ERROR 55000 already suspended/paused\nZ\n");
+    CHECK_STR(ask("RESUME clinic"), "ERROR 55000 database clinic is not paused\nZ\n");
+    CHECK_STR(ask("RESUME nowhere"), "ERROR 3D000 no such database: nowhere\nZ\n");
+    CHECK_STR(ask("RESUME"), "=RESUME\nZ\n");
+    CHECK(!is_paused());
+    CHECK_STR(ask("PAUSE nowhere"), "ERROR 3D000 no such database: nowhere\nZ\n");
+    CHECK_STR(ask("PAUSE pgbouncer"), "ERROR 0A000 cannot pause admin db: pgbouncer\nZ\n");
+}
+
+TEST(a_database_paused_by_its_name_is_resumed_by_its_name)
+{
+    CHECK_STR(ask("PAUSE ('clinic')"), "=PAUSE\nZ\n");
+    CHECK_STR(ask("PAUSE clinic"), "=PAUSE\nZ\n");
+    CHECK(is_paused());
+    CHECK(has(ask("SHOW STATE"), "active|yes\npaused|no\n"));
+    CHECK(has(ask("SHOW DATABASES"), "T17\nclinic|a,b|6000|clinic|~|7|0|0|3600|~|~|0|0|0|0|1|0\n"));
+    CHECK_STR(ask("RESUME"), "ERROR 55000 pooler is not paused/suspended\nZ\n");
+    CHECK_STR(ask("PAUSE"), "=PAUSE\nZ\n");
+    CHECK_STR(ask("RESUME"), "=RESUME\nZ\n");
+    CHECK(is_paused());
     CHECK_STR(ask("RESUME clinic"), "=RESUME\nZ\n");
     CHECK(!is_paused());
-    CHECK(has(ask("SHOW STATE"), "active|yes\npaused|no\n")); /* blind still is */
-    CHECK_STR(ask("RESUME clinic"), "ERROR 55000 database clinic is not paused\nZ\n");
-    CHECK_STR(ask("PAUSE nowhere"), "ERROR 3D000 no such database: nowhere\nZ\n");
+}
+
+TEST(kill_pauses_what_is_in_use_by_its_name)
+{
+    (void)registry_account(registry, registry_database(registry, "clinic"), "app");
+    CHECK_STR(ask("KILL"), "=KILL\nZ\n");
+    CHECK(is_paused());
+    CHECK_STR(ask("RESUME"), "ERROR 55000 pooler is not paused/suspended\nZ\n");
+    CHECK_STR(ask("RESUME clinic"), "=RESUME\nZ\n");
+    CHECK_STR(ask("PAUSE"), "=PAUSE\nZ\n");
+    CHECK_STR(ask("KILL clinic"), "ERROR 55000 already suspended/paused\nZ\n");
     CHECK_STR(ask("RESUME"), "=RESUME\nZ\n");
-    CHECK_STR(ask("PAUSE pgbouncer"), "ERROR 0A000 cannot pause admin db: pgbouncer\nZ\n");
 }
 
 TEST(suspend_waits_for_all_to_rest_and_resume_ends_it)
 {
     CHECK_STR(ask("PAUSE clinic"), "=PAUSE\nZ\n");
     CHECK_STR(ask("SUSPEND"), "ERROR 55000 cannot suspend with paused databases\nZ\n");
-    CHECK_STR(ask("RESUME"), "=RESUME\nZ\n");
+    CHECK_STR(ask("RESUME clinic"), "=RESUME\nZ\n");
     CHECK_STR(ask("SUSPEND"), "");
     CHECK_STR(asked, "suspend");
     answer(answer_arg, NULL);
@@ -530,12 +558,14 @@ TEST(set_goes_to_the_hook_and_says_what_was_set)
     CHECK_STR(ask("SET nokey TO 1"), "ERROR 42704 unknown key nokey\nZ\n");
 }
 
-TEST(shutdown_is_answered_before_it_begins)
+TEST(shutdown_that_waits_is_answered_and_at_once_its_end_is_the_answer)
 {
     CHECK_STR(ask("SHUTDOWN WAIT_FOR_CLIENTS"), "=SHUTDOWN\nZ\n");
     CHECK_STR(asked, "shutdown 2");
     CHECK_STR(ask("SHUTDOWN NEVER"),
               "ERROR 42601 invalid command 'SHUTDOWN NEVER', use SHOW HELP;\nZ\n");
+    CHECK_STR(ask("SHUTDOWN"), "");
+    CHECK_STR(asked, "shutdown 0");
 }
 
 TEST(kill_client_finds_its_client_on_any_worker)
@@ -663,6 +693,8 @@ int main(void)
         ON_CONSOLE(an_unknown_command_is_a_syntax_error_and_an_empty_one_is_none),
         ON_CONSOLE(a_stats_user_may_look_but_not_touch),
         ON_CONSOLE(pause_and_resume_set_and_clear_the_flag),
+        ON_CONSOLE(a_database_paused_by_its_name_is_resumed_by_its_name),
+        ON_CONSOLE(kill_pauses_what_is_in_use_by_its_name),
         ON_CONSOLE(suspend_waits_for_all_to_rest_and_resume_ends_it),
         ON_CONSOLE(a_canceled_suspend_is_a_resume),
         ON_CONSOLE(the_last_console_that_leaves_ends_a_suspension),
@@ -673,7 +705,7 @@ int main(void)
         ON_CONSOLE(a_console_that_left_gets_no_answer),
         ON_CONSOLE(a_tour_comes_home_to_nobody),
         ON_CONSOLE(set_goes_to_the_hook_and_says_what_was_set),
-        ON_CONSOLE(shutdown_is_answered_before_it_begins),
+        ON_CONSOLE(shutdown_that_waits_is_answered_and_at_once_its_end_is_the_answer),
         ON_CONSOLE(kill_client_finds_its_client_on_any_worker),
         ON_CONSOLE(the_extended_protocol_is_answered),
         ON_CONSOLE(after_an_error_all_is_skipped_up_to_the_sync),

@@ -74,6 +74,24 @@ TEST(a_string_is_a_value_with_doubled_quotes_undone)
     CHECK(parse("SET a = 'x''") == E_SYNTAX);
 }
 
+TEST(a_string_in_parentheses_is_a_parameter_that_a_driver_has_written_out)
+{
+    CHECK(parse("PAUSE ('my ''db''')") == E_OK && c.count == 2);
+    CHECK_STR(command_name(&c, 1), "my 'db'");
+    CHECK(parse("KILL_CLIENT ('17'::int8);") == E_OK && c.count == 2);
+    CHECK_STR(command_value(&c, 1), "17");
+    CHECK(parse("SET k=('v'::character varying)") == E_OK && c.count == 4);
+    CHECK_STR(command_value(&c, 3), "v");
+    CHECK(parse("SHOW ('pools')") == E_OK && command_is(&c, 1, "POOLS"));
+    CHECK(parse("PAUSE ('$1')") == E_OK && command_parameters(&c) == 0);
+    CHECK(parse("PAUSE ('x'::text") == E_SYNTAX);
+    CHECK(parse("PAUSE ('x'") == E_SYNTAX);
+    CHECK(parse("PAUSE ('x' )") == E_SYNTAX);
+    CHECK(parse("PAUSE (x)") == E_SYNTAX);
+    CHECK(parse("PAUSE (") == E_SYNTAX);
+    CHECK(parse("SELECT version()") == E_OK && command_is(&c, 1, "version()"));
+}
+
 TEST(the_sign_of_set_needs_no_blanks_and_is_no_value)
 {
     CHECK(parse("set default_pool_size=7;") == E_OK && c.count == 4);
@@ -146,6 +164,7 @@ int main(void)
         RUN(comments_are_blanks),
         RUN(a_quoted_name_keeps_its_case_and_blanks_and_is_no_keyword),
         RUN(a_string_is_a_value_with_doubled_quotes_undone),
+        RUN(a_string_in_parentheses_is_a_parameter_that_a_driver_has_written_out),
         RUN(the_sign_of_set_needs_no_blanks_and_is_no_value),
         RUN(names_may_have_dashes_and_dots),
         RUN(too_many_words_and_zero_bytes_are_refused),
