@@ -7,6 +7,7 @@
 #include "auth/userlist.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "client/peers.h"
 #include "config/option.h"
 #include "net/names.h"
 
@@ -312,6 +313,16 @@ static size_t count_names(const struct front *f)
     return n;
 }
 
+static size_t count_peer_pools(const struct gathering *g)
+{
+    size_t count = 0;
+    struct peer_counts n;
+    for (size_t i = 0; i < g->config->peers_count; i++) {
+        count += peers_count(g->office->front->shared->peers, g->config->peers[i].id, &n);
+    }
+    return count;
+}
+
 static void fill_lists(struct gathering *g, struct table *t)
 {
     struct registry *r = g->office->front->registry;
@@ -334,7 +345,7 @@ static void fill_lists(struct gathering *g, struct table *t)
     put_list(t, "users", users.count);
     put_list(t, "peers", g->config->peers_count);
     put_list(t, "pools", pools);
-    put_list(t, "peer_pools", 0);
+    put_list(t, "peer_pools", count_peer_pools(g));
     put_list(t, "free_clients", 0);
     put_list(t, "used_clients", clients + g->logins);
     put_list(t, "login_clients", g->logins);

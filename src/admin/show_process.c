@@ -5,6 +5,7 @@
 #include "admin/show.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "client/peers.h"
 #include "net/names.h"
 #include "request/request.h"
 
@@ -90,6 +91,23 @@ static void fill_peers(struct gathering *g, struct table *t)
     }
 }
 
+/* Those that were needed once, as in PgBouncer. */
+static void fill_peer_pools(struct gathering *g, struct table *t)
+{
+    for (size_t i = 0; i < g->config->peers_count; i++) {
+        struct peer_counts n;
+        int id = g->config->peers[i].id;
+        if (!peers_count(g->office->front->shared->peers, id, &n)) { continue; }
+        table_row(t);
+        table_int(t, id);
+        table_int(t, n.active);
+        table_int(t, n.queued + n.connecting);
+        table_int(t, n.active);
+        table_int(t, n.connecting);
+        table_end(t);
+    }
+}
+
 struct dns_rows { /* collected under the lock of the names */
     struct table *table;
     struct buf addresses;
@@ -126,9 +144,9 @@ const struct show show_version = {"version", SHOW_COLUMNS(version_columns), NULL
                                   NULL};
 const struct show show_mem = {"mem", SHOW_COLUMNS(mem_columns), tally_visit, fill_mem, NULL};
 const struct show show_peers = {"peers", SHOW_COLUMNS(peer_columns), NULL, fill_peers, NULL};
-/* Peers get no requests from here, and zones are the system's to look after: both are empty. */
-const struct show show_peer_pools = {"peer_pools", SHOW_COLUMNS(peer_pool_columns), NULL, NULL,
-                                     NULL};
+const struct show show_peer_pools = {"peer_pools", SHOW_COLUMNS(peer_pool_columns), NULL,
+                                     fill_peer_pools, NULL};
 const struct show show_dns_hosts = {"dns_hosts", SHOW_COLUMNS(dns_host_columns), NULL,
                                     fill_dns_hosts, NULL};
+/* Zones are the system's to look after. */
 const struct show show_dns_zones = {"dns_zones", SHOW_COLUMNS(dns_zone_columns), NULL, NULL, NULL};

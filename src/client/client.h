@@ -135,7 +135,10 @@ struct shared {
     int64_t started_us;
     struct penalties *penalties; /* for failed logins */
     struct helper *helper;       /* threads for what blocks */
-    struct lookup *lookup;       /* auth_query; borrowed from the control thread */
+    struct peers *peers;         /* cancel requests that are passed on */
+    _Atomic uint64_t
+        consoles_asked;    /* console sessions that have asked for something, since ever */
+    struct lookup *lookup; /* auth_query; borrowed from the control thread */
 };
 struct shared *shared_new(void);
 /* Before the workers' loops end; what waits for a helper then gets its answer unasked. */

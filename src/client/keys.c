@@ -23,6 +23,7 @@ struct shared *shared_new(void)
     lock_init(&s->lock, RANK_REGISTRY);
     s->penalties = penalties_new(PENALTY_ADDRESSES);
     s->helper = helper_new(HELPERS, HELPER_QUEUE);
+    s->peers = peers_new();
     return s;
 }
 
@@ -32,6 +33,7 @@ void shared_free(struct shared **ps)
     if (s == NULL) { return; }
     shared_stop_helpers(s);
     penalties_free(&s->penalties);
+    peers_free(&s->peers);
     hmap_done(&s->keys);
     lock_done(&s->lock);
     mem_free(ps);

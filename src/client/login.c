@@ -469,7 +469,9 @@ static void take_cancel(struct client *c, struct bytes key)
     struct front *f = c->front;
     client_uncount(c);
     if (!client_cancel(f->shared, key)) {
-        l->forward = forward_start(f->loop, l->config, key, on_forwarded, c);
+        struct tls_context *tls = registry_server_tls(f->registry);
+        l->forward = forward_start(f->shared->peers, f->loop, l->config, tls, key, on_forwarded, c);
+        tls_context_unref(&tls);
     }
     if (l->forward == NULL) {
         client_close(c, "cancel request");

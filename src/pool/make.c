@@ -124,8 +124,7 @@ struct pool *pool_new(struct account *a, struct node *node, struct limits *limit
         .tls_mode = o->server_tls_sslmode,
         .startup = p->startup,
         .connect_timeout_us = o->server_connect_timeout_us,
-        .cancel_timeout_us =
-            o->cancel_wait_timeout_us > 0 ? o->cancel_wait_timeout_us : 10 * US_PER_S,
+        .cancel_timeout_us = cancel_timeout_of(o),
         .tuning = tuning_of(o),
         .max_prepared = o->max_prepared_statements > 0 ? (unsigned)o->max_prepared_statements : 0,
         .cancels = &p->cancels,

@@ -222,12 +222,22 @@ void registry_secure(struct registry *r, struct tls_context *clients, struct tls
     tls_context_unref(&old_servers);
 }
 
-struct tls_context *registry_client_tls(struct registry *r)
+static struct tls_context *ref_tls(struct registry *r, struct tls_context *const *which)
 {
     lock_take(&r->lock);
-    struct tls_context *c = r->client_tls == NULL ? NULL : tls_context_ref(r->client_tls);
+    struct tls_context *c = *which == NULL ? NULL : tls_context_ref(*which);
     lock_drop(&r->lock);
     return c;
+}
+
+struct tls_context *registry_client_tls(struct registry *r)
+{
+    return ref_tls(r, &r->client_tls);
+}
+
+struct tls_context *registry_server_tls(struct registry *r)
+{
+    return ref_tls(r, &r->server_tls);
 }
 
 /* Limits hold for what is left of a retired definition too; its sizes stay as they were. */

@@ -107,6 +107,8 @@ void registry_configure(struct registry *r, struct config *cfg, struct userlist 
 void registry_secure(struct registry *r, struct tls_context *clients, struct tls_context *servers);
 /* With clients: one reference for the caller, or NULL. */
 struct tls_context *registry_client_tls(struct registry *r);
+/* Towards servers: the same. */
+struct tls_context *registry_server_tls(struct registry *r);
 struct config *registry_config(struct registry *r);     /* one reference for the caller */
 struct userlist *registry_userlist(struct registry *r); /* one reference for the caller */
 /* From now on. It stays when auth_type is no longer hba, for logins that began before. The registry

@@ -9,6 +9,7 @@
 #include "pgwire/compose.h"
 #include "pgwire/frame.h"
 #include "pgwire/response.h"
+#include "server/deliver.h"
 #include "server/internal.h"
 
 enum login_step { STEP_START, STEP_DIAL, STEP_STARTUP, STEP_QUERY };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "pgwire/compose.h"
+#include "server/deliver.h"
 #include "server/internal.h"
 
 static enum err fail_connect(const struct node *n, int error, struct fault *why)

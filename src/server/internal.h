@@ -12,8 +12,6 @@ void cancel_answered(struct server *s);
 /* ---- dial.c: from an address to a stream on which the protocol can begin */
 /* Is TLS with it possible? A unix socket never has it. */
 bool dial_could_tls(const struct server_target *t);
-/* Does a connection to it begin with TLS? allow tries without first. */
-bool dial_tls(const struct server_target *t);
 /* The socket's own events go to ready() from here on. Errors: E_IO. */
 MUST_USE enum err dial_start(struct dial *d, struct stream *s, struct loop *l,
                              const struct server_target *t, const struct address *a,

@@ -1,6 +1,8 @@
-/* The tcp_* options as net/ wants them; the same towards clients and servers. */
+/* The tcp_* options as net/ wants them, and how long a cancel request may take: the same towards
+ * clients, servers and peers. */
 #pragma once
 
+#include "base/clock.h"
 #include "config/config.h"
 #include "net/socket.h"
 
@@ -12,4 +14,10 @@ static inline struct socket_tuning tuning_of(const struct options *o)
                                   .keepcnt = o->tcp_keepcnt,
                                   .user_timeout_ms = o->tcp_user_timeout,
                                   .buffer_bytes = o->tcp_socket_buffer_bytes};
+}
+
+/* It has an end also where the option gives none: the server is not lent before. */
+static inline int64_t cancel_timeout_of(const struct options *o)
+{
+    return o->cancel_wait_timeout_us > 0 ? o->cancel_wait_timeout_us : 10 * US_PER_S;
 }
