@@ -18,18 +18,19 @@ enum {
     QUESTIONS_MOST = 10000, /* of one line */
     LINES_MOST = 1000,
     QUERY_US = 10 * 1000000,
-    IDLE_US = 60 * 1000000, /* a connection nobody needs is closed */
+    IDLE_US = 60 * 1000000,    /* a connection nobody needs is closed */
+    STANDBY_US = 10 * 1000000, /* a replica answers for so long, then the primary is looked for */
 };
 
 struct line {
     struct dlist node;
     struct lookup *all;
     uint8_t id[KEYRING_ID];
-    char *name, *dbname, *user, *password, *query;
-    char *sslmode, *sslrootcert, *sslcert, *sslkey;
+    char *name, *dbname, *user, *password, *query, *tls;
     struct host_config *hosts;
     size_t hosts_count, host; /* the one in use, or to be tried first */
-    size_t tried;             /* since the last that answered */
+    size_t tried;             /* since the last that answered: all as a primary, then as any */
+    int64_t again_us;         /* another look for the primary is due; 0: it is the one asked */
     bool only_catalog;
     int64_t connect_timeout_us;
     struct side *side;
@@ -73,6 +74,7 @@ static struct bytes text(const char *s)
 static void place_id(const struct lookup_place *p, uint8_t ret[KEYRING_ID])
 {
     struct buf hosts = {0};
+    char *tls = config_libpq_tls(p->tls);
     for (size_t i = 0; i < p->hosts_count; i++) {
         buf_printf(&hosts, "%s:%d,", p->hosts[i].host, p->hosts[i].port);
     }
@@ -81,13 +83,11 @@ static void place_id(const struct lookup_place *p, uint8_t ret[KEYRING_ID])
                                   text(p->password),
                                   text(p->query),
                                   text(p->only_catalog ? "1" : "0"),
-                                  text(p->sslmode),
-                                  text(p->sslrootcert),
-                                  text(p->sslcert),
-                                  text(p->sslkey),
+                                  text(tls),
                                   buf_view(&hosts)};
     keyring_id("auth_query place", parts, sizeof parts / sizeof parts[0], ret);
     buf_done(&hosts);
+    mem_free(&tls);
 }
 
 static void answer_id(const struct lookup_place *p, const char *user, uint8_t ret[KEYRING_ID])
@@ -114,10 +114,7 @@ static struct line *line_new(struct lookup *all, const struct lookup_place *p)
     l->password = copy(p->password);
     l->query = copy(p->query);
     l->only_catalog = p->only_catalog;
-    l->sslmode = copy(p->sslmode);
-    l->sslrootcert = copy(p->sslrootcert);
-    l->sslcert = copy(p->sslcert);
-    l->sslkey = copy(p->sslkey);
+    l->tls = config_libpq_tls(p->tls);
     l->hosts = mem_array(struct host_config, p->hosts_count);
     l->hosts_count = p->hosts_count;
     for (size_t i = 0; i < p->hosts_count; i++) {
@@ -132,8 +129,7 @@ static struct line *line_new(struct lookup *all, const struct lookup_place *p)
 static void line_free(struct line *l)
 {
     if (l == NULL) { return; }
-    char **const texts[] = {&l->name,    &l->dbname,      &l->user,    &l->query,
-                            &l->sslmode, &l->sslrootcert, &l->sslcert, &l->sslkey};
+    char **const texts[] = {&l->name, &l->dbname, &l->user, &l->query, &l->tls};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) { mem_free(texts[i]); }
     if (l->password != NULL) { mem_wipe(l->password, strlen(l->password)); }
     mem_free(&l->password);
@@ -286,17 +282,24 @@ static void on_answer(void *arg, PGresult *result, const struct fault *failed)
     pump(l);
 }
 
+/* A replica may not have heard of a new password yet, or be left behind for good. */
+static bool wants_primary(const struct line *l)
+{
+    return l->hosts_count > 1 && l->tried < l->hosts_count;
+}
+
 static void on_opened(void *arg, const struct fault *why)
 {
     struct line *l = arg;
     if (why == NULL) {
+        l->again_us = wants_primary(l) || l->hosts_count == 1 ? 0 : clock_now_us() + STANDBY_US;
         l->tried = 0;
         pump(l);
         return;
     }
     close_side(l);
     l->host = (l->host + 1) % l->hosts_count;
-    if (++l->tried >= l->hosts_count) {
+    if (++l->tried >= (l->hosts_count == 1 ? 1 : 2 * l->hosts_count)) {
         l->tried = 0;
         give_up(l, why);
     }
@@ -312,10 +315,8 @@ static void open_side(struct line *l)
         .user = l->user,
         .password = l->password,
         .own_search_path = !l->only_catalog,
-        .sslmode = l->sslmode,
-        .sslrootcert = l->sslrootcert,
-        .sslcert = l->sslcert,
-        .sslkey = l->sslkey,
+        .only_primary = wants_primary(l),
+        .tls = l->tls,
         .statement_timeout_us = QUERY_US,
     };
     l->side = side_open(&l->all->loop->uv, &target, l->connect_timeout_us, on_opened, l);
@@ -337,6 +338,7 @@ static void pump(struct line *l)
         return;
     }
     timer_clear(&l->all->loop->timers, &l->idle);
+    if (side_idle(l->side) && l->again_us > 0 && clock_now_us() >= l->again_us) { close_side(l); }
     if (l->side == NULL) {
         open_side(l);
     } else if (side_idle(l->side)) {

@@ -15,14 +15,14 @@ struct lookup_ticket;
 struct lookup_place { /* whom to ask, and what. Borrowed for the call */
     const char *name; /* of the [databases] line, for people */
     const char *dbname;
-    const struct host_config *hosts; /* asked in turn until one answers */
+    const struct host_config *hosts; /* asked in turn: the primary if there is one, else any */
     size_t hosts_count;
     const char *user, *password; /* auth_user's; NULL: libpq looks for the password */
     const char *query;           /* $1 is the user */
     /* Nothing may stand in front of pg_catalog: for the default query. What an operator writes may
      * count on the auth_user's own search_path. */
     bool only_catalog;
-    const char *sslmode, *sslrootcert, *sslcert, *sslkey; /* NULL: libpq's defaults */
+    const struct options *tls; /* whose server_tls_* hold */
     int64_t connect_timeout_us, ttl_us, negative_ttl_us;
 };
 

@@ -290,9 +290,7 @@ static void on_opened(void *arg, const struct fault *why)
 
 static void connect_primary(struct catalog_loader *l, const char *host, int port)
 {
-    static const char *const modes[] = {"disable", "allow",     "prefer",
-                                        "require", "verify-ca", "verify-full"};
-    const struct options *o = &l->cfg->o;
+    char *tls = config_libpq_tls(&l->cfg->o);
     replace_text(&l->host, host);
     l->port = port;
     const struct side_target target = {
@@ -301,16 +299,14 @@ static void connect_primary(struct catalog_loader *l, const char *host, int port
         .dbname = l->source.dbname,
         .user = l->source.user,
         .password = l->source.password,
-        .sslmode = modes[o->server_tls_sslmode],
-        .sslrootcert = o->server_tls_ca_file,
-        .sslcert = o->server_tls_cert_file,
-        .sslkey = o->server_tls_key_file,
+        .tls = tls,
         .statement_timeout_us = STEP_US,
     };
     /* Another server's snapshots and row versions say nothing about what was loaded before. */
     mem_free(&l->fingerprint);
     mem_free(&l->snapshot);
     l->side = side_open(l->timer.loop, &target, CONNECT_US, on_opened, l);
+    mem_free(&tls);
 }
 
 enum { NO_PRIMARY_MS = 50 };

@@ -5,8 +5,6 @@
 
 bool admit_place(const struct admit *a, struct lookup_place *ret)
 {
-    static const char *const modes[] = {"disable", "allow",     "prefer",
-                                        "require", "verify-ca", "verify-full"};
     const struct config *cfg = a->who.config;
     const struct options *o = &cfg->o;
     const struct database_config *line = NULL, *at = NULL;
@@ -44,10 +42,7 @@ bool admit_place(const struct admit *a, struct lookup_place *ret)
         .password = password,
         .query = query,
         .only_catalog = strcmp(query, config_default("auth_query")) == 0,
-        .sslmode = modes[o->server_tls_sslmode],
-        .sslrootcert = o->server_tls_ca_file[0] == '\0' ? NULL : o->server_tls_ca_file,
-        .sslcert = o->server_tls_cert_file[0] == '\0' ? NULL : o->server_tls_cert_file,
-        .sslkey = o->server_tls_key_file[0] == '\0' ? NULL : o->server_tls_key_file,
+        .tls = o,
         .connect_timeout_us = o->server_connect_timeout_us,
         .ttl_us = o->auth_query_ttl_us,
         .negative_ttl_us = o->auth_query_negative_ttl_us,

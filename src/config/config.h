@@ -174,6 +174,9 @@ struct config_row {
 bool config_row(const struct config *cfg, size_t i, struct config_row *ret);
 /* What an option is when nothing is given; the key must exist. */
 const char *config_default(const char *key);
+/* server_tls_* as a connection string of libpq, for the control thread's own connections: they are
+ * then as safe as servers are. Owner: the caller. */
+char *config_libpq_tls(const struct options *o);
 /* The i-th setting that was given but that this version does not act on, as a line for the log;
  * NULL after the last. Valid until the next call. */
 const char *config_unsupported(const struct config *cfg, size_t i);

@@ -14,7 +14,7 @@ const char *const option_cache_modes[] = {"off", "memory", "redis", NULL};
 const char *const option_consistencies[] = {"eventual", "session", "cluster", NULL};
 static const char *const auth_types[] = {"any", "trust", "plain", "md5",           "cert",
                                          "hba", "ldap",  "pam",   "scram-sha-256", NULL};
-static const char *const tls_modes[] = {"disable",   "allow",       "prefer", "require",
+const char *const option_tls_modes[] = {"disable",   "allow",       "prefer", "require",
                                         "verify-ca", "verify-full", NULL};
 static const char *const primary_reads_texts[] = {"never", "fallback", "always", NULL};
 static const char *const notify_lost_texts[] = {"disconnect", "keep", NULL};
@@ -24,7 +24,7 @@ static const char *const invalidations[] = {"ttl", "writes", "notify", "replicat
 
 #define TEXTS_pool_mode          option_pool_modes
 #define TEXTS_auth_type          auth_types
-#define TEXTS_tls_mode           tls_modes
+#define TEXTS_tls_mode           option_tls_modes
 #define TEXTS_cache_mode         option_cache_modes
 #define TEXTS_consistency        option_consistencies
 #define TEXTS_primary_reads      primary_reads_texts

@@ -37,8 +37,8 @@ enum option_id {
 };
 
 extern const struct option_row option_rows[OPTION_COUNT];
-extern const char *const option_pool_modes[], *const option_cache_modes[],
-                                                  *const option_consistencies[];
+extern const char *const option_pool_modes[],
+    *const option_cache_modes[], *const option_consistencies[], *const option_tls_modes[];
 
 /* NULL when there is none. Aliases of PgBouncer are known too. */
 const struct option_row *option_find(const char *name);

@@ -35,9 +35,8 @@ struct side {
     struct lookup *lookup;
     PGconn *conn;
     PGresult *result; /* of the query under way: its first error, else its first result */
-    char *host, *port, *dbname, *user, *password;
-    char *sslmode, *sslrootcert, *sslcert, *sslkey;
-    char *options;
+    char *host, *port, *dbname, *user, *password, *tls, *options;
+    bool only_primary;
     int64_t connect_us; /* how long connecting may take */
     void (*opened)(void *arg, const struct fault *why);
     void (*done)(void *arg, PGresult *result, const struct fault *why);
@@ -185,15 +184,20 @@ static void ignore_notice(void *arg, const PGresult *notice)
 static void start_connecting(struct side *s, const char *hosts, const char *addresses)
 {
     /* A list of addresses needs a list of names of the same length; one port serves all. */
-    const char *names[] = {
-        "host",     "hostaddr",         "port",    "dbname",          "user",
-        "password", "application_name", "options", "client_encoding", "gssencmode",
-        "sslmode",  "sslrootcert",      "sslcert", "sslkey",          NULL};
-    const char *values[] = {hosts,       addresses,      s->port,    s->dbname, s->user,
-                            s->password, "pgusher",      s->options, "UTF8",    "disable",
-                            s->sslmode,  s->sslrootcert, s->sslcert, s->sslkey, NULL};
+    /* Only the first dbname is taken apart as a connection string, and what follows it counts. */
+    const char *names[] = {"dbname",     "host",
+                           "hostaddr",   "port",
+                           "dbname",     "user",
+                           "password",   "application_name",
+                           "options",    "client_encoding",
+                           "gssencmode", "target_session_attrs",
+                           NULL};
+    const char *values[] = {s->tls,     hosts,   addresses,   s->port,
+                            s->dbname,  s->user, s->password, "pgusher",
+                            s->options, "UTF8",  "disable",   s->only_primary ? "primary" : "any",
+                            NULL};
     s->state = SIDE_CONNECTING;
-    s->conn = PQconnectStartParams(names, values, 0);
+    s->conn = PQconnectStartParams(names, values, 1);
     if (s->conn == NULL || PQstatus(s->conn) == CONNECTION_BAD) {
         fail_conn(s);
         return;
@@ -303,10 +307,8 @@ struct side *side_open(uv_loop_t *loop, const struct side_target *target, int64_
     s->dbname = copy(target->dbname);
     s->user = copy(target->user);
     s->password = copy(target->password);
-    s->sslmode = copy(target->sslmode);
-    s->sslrootcert = copy(target->sslrootcert);
-    s->sslcert = copy(target->sslcert);
-    s->sslkey = copy(target->sslkey);
+    s->tls = mem_strdup(target->tls == NULL ? "sslmode=prefer" : target->tls);
+    s->only_primary = target->only_primary;
     /* Nobody else's schema may stand before pg_catalog in what the control thread runs. */
     s->options = mem_printf("%s-c statement_timeout=%lld",
                             target->own_search_path ? "" : "-c search_path=pg_catalog ",
@@ -444,10 +446,7 @@ static void free_text(struct side *s)
     mem_free(&s->user);
     if (s->password != NULL) { mem_wipe(s->password, strlen(s->password)); }
     mem_free(&s->password);
-    mem_free(&s->sslmode);
-    mem_free(&s->sslrootcert);
-    mem_free(&s->sslcert);
-    mem_free(&s->sslkey);
+    mem_free(&s->tls);
     mem_free(&s->options);
 }
 

@@ -17,9 +17,10 @@ struct side_target {
     const char *host; /* name, address, or a folder of unix sockets */
     int port;
     const char *dbname, *user;
-    const char *password;                                 /* NULL: libpq's own sources (.pgpass) */
-    const char *sslmode, *sslrootcert, *sslcert, *sslkey; /* NULL: libpq's defaults */
-    bool own_search_path;         /* the role's and database's; else pg_catalog alone */
+    const char *password; /* NULL: libpq's own sources (.pgpass) */
+    const char *tls;      /* the words of TLS as a connection string; NULL: libpq's defaults */
+    bool own_search_path; /* the role's and database's; else pg_catalog alone */
+    bool only_primary;    /* a server in recovery will not do */
     int64_t statement_timeout_us; /* at the server; 0: none */
 };
 

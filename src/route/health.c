@@ -71,8 +71,7 @@ struct health {
     uv_timer_t timer;
     struct observer observer;
     struct probe *probes;
-    char *dbname, *user, *password;
-    char *sslmode, *sslrootcert, *sslcert, *sslkey;
+    char *dbname, *user, *password, *tls;
     int64_t timeout_us, period_us;
     size_t closing; /* handles and sides still on the loop */
     void (*closed)(void *arg);
@@ -212,10 +211,7 @@ static void connect_probe(struct probe *p)
         .dbname = h->dbname,
         .user = h->user,
         .password = h->password,
-        .sslmode = h->sslmode,
-        .sslrootcert = h->sslrootcert,
-        .sslcert = h->sslcert,
-        .sslkey = h->sslkey,
+        .tls = h->tls,
         .statement_timeout_us = h->timeout_us,
     };
     p->side = side_open(h->timer.loop, &target, h->timeout_us, on_opened, p);
@@ -242,16 +238,6 @@ static char *copy(const char *text)
     return text == NULL || text[0] == '\0' ? NULL : mem_strdup(text);
 }
 
-static void copy_tls(struct health *h, const struct options *o)
-{
-    static const char *const modes[] = {"disable", "allow",     "prefer",
-                                        "require", "verify-ca", "verify-full"};
-    h->sslmode = mem_strdup(modes[o->server_tls_sslmode]);
-    h->sslrootcert = copy(o->server_tls_ca_file);
-    h->sslcert = copy(o->server_tls_cert_file);
-    h->sslkey = copy(o->server_tls_key_file);
-}
-
 struct health *health_start(uv_loop_t *loop, struct topology *t, const struct health_config *hc)
 {
     struct health *h = mem_new(struct health);
@@ -259,7 +245,7 @@ struct health *health_start(uv_loop_t *loop, struct topology *t, const struct he
     h->dbname = copy(hc->dbname);
     h->user = copy(hc->user);
     h->password = hc->password == NULL ? NULL : mem_strdup(hc->password);
-    if (hc->cfg != NULL) { copy_tls(h, &hc->cfg->o); }
+    if (hc->cfg != NULL) { h->tls = config_libpq_tls(&hc->cfg->o); }
     h->timeout_us = hc->timeout_us;
     h->period_us = hc->period_us;
     h->probes = mem_array(struct probe, t->count > 0 ? t->count : 1);
@@ -288,10 +274,7 @@ static void one_closed(void *arg)
     mem_free(&h->user);
     if (h->password != NULL) { mem_wipe(h->password, strlen(h->password)); }
     mem_free(&h->password);
-    mem_free(&h->sslmode);
-    mem_free(&h->sslrootcert);
-    mem_free(&h->sslcert);
-    mem_free(&h->sslkey);
+    mem_free(&h->tls);
     mem_free(&h);
     if (closed != NULL) { closed(closed_arg); }
 }

@@ -8,7 +8,7 @@ import pytest
 
 from harness import wire
 from harness.fake_server import FakeServer
-from harness.postgres import Node, ROLES
+from harness.postgres import Cluster, Node, ROLES
 from harness.process import wait_for
 
 
@@ -340,6 +340,28 @@ def test_a_dead_auth_database(run, cluster, role, name, folder):
         assert who(login(p, "scram_other", "other secret")) == "scram_other"
     finally:
         node.stop()
+
+
+@pytest.mark.seconds(120)
+def test_the_primary_is_asked_as_long_as_there_is_one(run, cluster, folder):
+    """Whatever the order of the hosts; a replica answers when nobody else does."""
+    auth = Cluster(folder, replicas=1)
+    try:
+        secret = cluster.primary.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'scram_user'", dbname="postgres")
+        auth.primary.execute(f"ALTER ROLE scram_user PASSWORD '{secret[0][0]}'", dbname="postgres")
+        auth.catch_up()
+        replica, primary = auth.replicas[0], auth.primary
+        hosts = f"host=127.0.0.1,127.0.0.1 port={replica.port},{primary.port} dbname=app"
+        p = run({"app": cluster.primary.connstr, "auth": hosts}, auth_dbname="auth", auth_query_ttl=0)
+        marks = replica.mark(), primary.mark()
+        assert who(login(p, "scram_user", "scram secret")) == "scram_user"
+        assert not replica.ran("pg_authid", marks[0]) and len(primary.ran("pg_authid", marks[1])) == 1
+        primary.stop()
+        assert who(login(p, "scram_user", "scram secret")) == "scram_user"
+        assert len(replica.ran("pg_authid", marks[0])) == 1
+        assert "auth_query_failed" not in p.log()
+    finally:
+        auth.stop()
 
 
 def test_a_reload_forgets_what_was_told(run, cluster, role):

@@ -16,7 +16,7 @@ local all all trust
 hostssl all scram_user 127.0.0.1/32 scram-sha-256
 hostssl all cert_user 127.0.0.1/32 cert map=certs
 hostnossl all clear_user 127.0.0.1/32 trust
-hostssl all app,other,postgres,watcher 127.0.0.1/32 trust
+hostssl all app,other,postgres,watcher,asker 127.0.0.1/32 trust
 hostnossl all postgres 127.0.0.1/32 trust
 """
 
@@ -38,6 +38,7 @@ def secured():
         node = Node(path, "tls")
         node.create()
         node.certs = Certs(path)
+        node.certs.revoke("ca", "server")  # for who reads the list
         with open(node.data / "postgresql.conf", "a") as f:
             f.write(CONF.format(folder=path))
         (node.data / "pg_hba.conf").write_text(HBA)
@@ -218,3 +219,60 @@ def test_the_common_name_is_an_identity(run_pgusher, secured, certs):
     for cert, cn in (("app", "app"), ("other", "other"), ("stranger", "nobody")):
         assert who(sslmode="require", sslcert=str(certs.cert(cert)), sslkey=str(certs.key(cert))) == cn
     assert who(sslmode="disable") == who(sslmode="require", sslcert="/nonexistent") == "nobody"
+
+
+# ---- the control thread's own connections: probes, catalog and auth_query
+
+
+def probed(p):
+    """None when the node was heard of, else why not."""
+    def heard():
+        row = p.console("SHOW NODES")[0]
+        return row if row["role"] == "primary" or row["last_error"] else None
+
+    row = wait_for("a probe", heard)
+    return None if row["role"] == "primary" else row["last_error"]
+
+
+@pytest.mark.parametrize("mode, user, ca, crl, wrong", [
+    ("verify-full", "watcher", "ca", False, None),
+    ("verify-full", "watcher", "other_ca", False, "certificate verify failed"),
+    ("verify-ca", "watcher", "ca", True, "certificate verify failed"),
+    ("require", "watcher", "other_ca", True, None),
+    ("require", "clear_user", None, False, "no pg_hba.conf entry"),
+    ("disable", "clear_user", None, False, None),
+    ("disable", "watcher", None, False, "no pg_hba.conf entry"),
+])
+def test_probes_log_in_as_servers_do(run, secured, folder, mode, user, ca, crl, wrong):
+    """Only what is said counts, not what lies where libpq looks by itself."""
+    (folder / ".postgresql").mkdir()
+    shutil.copyfile(secured.certs.cert("other_ca"), folder / ".postgresql" / "root.crt")
+    (folder / ".postgresql" / "postgresql.crt").write_text("nonsense")
+    p = run(monitor_user=user, client_tls_sslmode="allow", server_tls_sslmode=mode,
+            server_tls_ca_file=secured.certs.cert(ca) if ca else None,
+            server_tls_crl_file=secured.certs.crl if crl else None, env={"HOME": str(folder)})
+    reason = probed(p)
+    assert reason is None if wrong is None else wrong in reason
+
+
+@pytest.mark.parametrize("cert, wrong", [("app", None), ("other", "authentication failed"), (None, "certificate")])
+def test_probes_show_our_certificate(run, secured, cert, wrong):
+    own = {"server_tls_cert_file": secured.certs.cert(cert), "server_tls_key_file": secured.certs.key(cert)} if cert else {}
+    reason = probed(run(monitor_user="cert_user", client_tls_sslmode="allow", **own))
+    assert reason is None if wrong is None else wrong in reason
+
+
+def test_auth_query_is_asked_as_servers_are(run, secured, certs):
+    ca = certs.folder / "servers.ca"
+    shutil.copyfile(secured.certs.ca, ca)
+    give_away(ca)
+    p = run(auth_type="scram-sha-256", auth_user="asker", auth_query_ttl=0, server_tls_ca_file=ca)
+    more = {"user": "scram_user", "password": "scram secret", "sslmode": "require"}
+    assert p.connect(**more).execute(HOW).fetchone()[0]
+    asked = "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'asker'"
+    assert secured.execute(asked) == [(True,)]
+    shutil.copyfile(certs.cert("other_ca"), ca)
+    p = run(auth_type="scram-sha-256", auth_user="asker", server_tls_ca_file=ca)
+    with pytest.raises(psycopg.OperationalError, match="auth_query: no server can be reached"):
+        p.connect(**more)
+    assert "certificate verify failed" in p.log()

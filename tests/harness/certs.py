@@ -49,7 +49,7 @@ class Certs:
         for name in ("app", "other", "revoked"):
             self._sign(name, "ca", "app" if name == "revoked" else name)
         self._sign("stranger", "other_ca", "app")
-        self._revoke("ca", "revoked")
+        self.revoke("ca", "revoked")
         for path in self.folder.iterdir():
             give_away(path)
 
@@ -123,7 +123,8 @@ class Certs:
         openssl("x509", "-req", "-in", request, "-CA", self.cert(ca), "-CAkey", self.key(ca), "-CAcreateserial",
                 "-days", days, "-extfile", extensions, "-out", self.cert(name))
 
-    def _revoke(self, ca, name):
+    def revoke(self, ca, name):
+        """Puts it on the authority's list, crl."""
         (self.folder / f"{ca}.index").touch()
         for argv in (("-revoke", self.cert(name)), ("-gencrl", "-out", self.crl)):
             openssl("ca", "-config", self._conf(ca), "-cert", self.cert(ca), "-keyfile", self.key(ca), *argv)
