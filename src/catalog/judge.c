@@ -408,6 +408,7 @@ static enum extent extent_of(const struct statement *s)
     case STMT_LOCK: return WRITES_NOTHING;
     case STMT_SELECT:
     case STMT_DECLARE:
+    case STMT_PREPARE: /* is asked for its query, when that is run */
     case STMT_COPY_TO: return WRITES_NAMED;
     case STMT_MODIFY:
     case STMT_COPY_FROM: return s->writes_count > 0 ? WRITES_NAMED : WRITES_ANYTHING;
@@ -418,7 +419,6 @@ static enum extent extent_of(const struct statement *s)
         return s->writes_count > 0 ? WRITES_NAMED : WRITES_ANYTHING;
     case STMT_UNKNOWN:
     case STMT_COMMIT_PREPARED:
-    case STMT_PREPARE:
     case STMT_EXECUTE:
     case STMT_DO:
     case STMT_CALL:

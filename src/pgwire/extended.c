@@ -137,6 +137,14 @@ void extended_put_bind(struct buf *out, const char *portal, const char *statemen
     compose_end(out, mark);
 }
 
+void extended_put_execute(struct buf *out, const char *portal)
+{
+    size_t mark = compose_begin(out, 'E');
+    buf_put_str(out, portal);
+    buf_put_u32(out, 0);
+    compose_end(out, mark);
+}
+
 void extended_put_target(struct buf *out, uint8_t type, uint8_t kind, const char *name)
 {
     size_t mark = compose_begin(out, type);

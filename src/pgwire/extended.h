@@ -65,4 +65,5 @@ void extended_put_parse(struct buf *out, const char *name, struct bytes text, co
                         uint16_t types_count);
 void extended_put_bind(struct buf *out, const char *portal, const char *statement,
                        struct bytes rest);
+void extended_put_execute(struct buf *out, const char *portal); /* all rows */
 void extended_put_target(struct buf *out, uint8_t type, uint8_t kind, const char *name);

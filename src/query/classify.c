@@ -8,6 +8,7 @@
 #include "query/walk.h"
 #include "query/words.h"
 
+enum { NAMED_MOST = 500 };          /* each is compared with all before it */
 enum { CURSOR_WITH_HOLD = 0x0020 }; /* CURSOR_OPT_HOLD in PostgreSQL's parsenodes.h */
 
 /* What one statement is; flags that hold for the whole text go to the facts at once. */
@@ -158,6 +159,7 @@ static struct verdict discard(struct walk *w, const PgQuery__DiscardStmt *discar
     switch ((int)discard->target) {
     case PG_QUERY__DISCARD_MODE__DISCARD_ALL:
         w->facts->flags |= STMT_RESETS_ALL | STMT_FORGETS;
+        facts_add_named(w->facts, (struct stmt_named){.what = NAMING_FORGET});
         return (struct verdict){.kind = STMT_DISCARD_ALL, .name = "all"};
     case PG_QUERY__DISCARD_MODE__DISCARD_PLANS:
         return (struct verdict){.kind = STMT_DISCARD, .name = "plans"};
@@ -177,7 +179,7 @@ static struct verdict prepare(struct walk *w, const PgQuery__PrepareStmt *prepar
     if (w->writes || w->locks || f->settings.count != settings || f->pins != pins) {
         f->flags |= STMT_DYNAMIC_BODY;
     }
-    f->pins |= PIN_PREPARE;
+    facts_add_named(f, (struct stmt_named){.what = NAMING_PREPARE, .name = prepare->name});
     return (struct verdict){.kind = STMT_PREPARE, .name = prepare->name};
 }
 
@@ -247,13 +249,21 @@ static struct verdict truncate(struct walk *w, const PgQuery__TruncateStmt *trun
     return (struct verdict){.kind = STMT_DDL};
 }
 
+static struct verdict deallocate(struct walk *w, const PgQuery__DeallocateStmt *deallocate)
+{
+    const char *name = name_or_null(deallocate->name);
+    if (name == NULL) { w->facts->flags |= STMT_FORGETS; }
+    facts_add_named(w->facts,
+                    (struct stmt_named){.what = name == NULL ? NAMING_FORGET : NAMING_DEALLOCATE,
+                                        .name = name});
+    return (struct verdict){.kind = STMT_DEALLOCATE, .name = name};
+}
+
 /* Statements with a name and an effect on the session, none on tables. */
 static struct verdict session(struct walk *w, const PgQuery__Node *node)
 {
     switch ((int)node->node_case) {
-    case PG_QUERY__NODE__NODE_DEALLOCATE_STMT:
-        if (node->deallocate_stmt->name[0] == '\0') { w->facts->flags |= STMT_FORGETS; }
-        return (struct verdict){.kind = STMT_DEALLOCATE, .name = node->deallocate_stmt->name};
+    case PG_QUERY__NODE__NODE_DEALLOCATE_STMT: return deallocate(w, node->deallocate_stmt);
     case PG_QUERY__NODE__NODE_LISTEN_STMT:
         facts_add_channel(w->facts, (struct stmt_channel){.name = node->listen_stmt->conditionname,
                                                           .listens = true});
@@ -336,6 +346,15 @@ static bool changes_session(enum stmt_kind kind, bool last)
            (!last && (kind == STMT_RESET_ALL || kind == STMT_DISCARD_ALL));
 }
 
+/* Where it stands in the text; a length of 0 is the parser's word for all that is left. */
+static void note_place(struct facts *f, uint32_t first, const PgQuery__RawStmt *raw)
+{
+    for (uint32_t i = first; i < f->named.count; i++) {
+        f->named.items[i].start = (uint32_t)raw->stmt_location;
+        f->named.items[i].len = raw->stmt_len > 0 ? (uint32_t)raw->stmt_len : UINT32_MAX;
+    }
+}
+
 bool classify(struct facts *f, const PgQuery__ParseResult *tree)
 {
     struct walk w = {.facts = f};
@@ -344,7 +363,9 @@ bool classify(struct facts *f, const PgQuery__ParseResult *tree)
     for (size_t i = 0; i < tree->n_stmts; i++) {
         bool last = i + 1 == tree->n_stmts;
         w.writes = w.locks = w.temp = w.temp_stays = false;
+        uint32_t named = f->named.count;
         struct verdict v = statement(&w, tree->stmts[i]->stmt);
+        note_place(f, named, tree->stmts[i]);
         reads_only = reads_only && v.reads_only;
         fusible = fusible && v.fusible;
         temp = temp || w.temp;
@@ -357,7 +378,7 @@ bool classify(struct facts *f, const PgQuery__ParseResult *tree)
         f->kind = v.kind;
         f->name = name_or_null(v.name);
     }
-    if (w.too_many_names) { return false; }
+    if (w.too_many_names || f->named.count > NAMED_MOST) { return false; }
     f->count = (uint32_t)tree->n_stmts;
     if (f->count == 0) {
         f->kind = STMT_EMPTY;

@@ -47,6 +47,22 @@ void facts_add_channel(struct facts *f, struct stmt_channel channel)
     list->items[list->count++] = channel;
 }
 
+void facts_add_named(struct facts *f, struct stmt_named named)
+{
+    struct named_list *list = &f->named;
+    uint32_t from = list->count > REPEAT_WINDOW ? list->count - REPEAT_WINDOW : 0;
+    for (uint32_t i = list->count; i > from && named.what == NAMING_EXECUTE; i--) {
+        const struct stmt_named *before = &list->items[i - 1];
+        if (before->what != NAMING_EXECUTE) { break; }
+        if (strcmp(before->name, named.name) == 0) { return; }
+    }
+    if (list->count == list->cap) {
+        list->cap = list->cap == 0 ? 4 : list->cap * 2;
+        list->items = mem_grow(list->items, list->cap, sizeof list->items[0]);
+    }
+    list->items[list->count++] = named;
+}
+
 const char *facts_lower(struct facts *f, const char *text)
 {
     char *copy = arena_strdup(&f->arena, text);
@@ -87,6 +103,13 @@ static size_t settings_size(const struct setting_list *list)
     for (uint32_t i = 0; i < list->count; i++) {
         size += text_size(list->items[i].name) + text_size(list->items[i].value);
     }
+    return size;
+}
+
+static size_t named_size(const struct named_list *list)
+{
+    size_t size = list->count * sizeof list->items[0];
+    for (uint32_t i = 0; i < list->count; i++) { size += text_size(list->items[i].name); }
     return size;
 }
 
@@ -133,6 +156,17 @@ static const struct stmt_setting *put_settings(struct space *at, const struct se
     return to;
 }
 
+static const struct stmt_named *put_named(struct space *at, const struct named_list *list)
+{
+    struct stmt_named *to = (struct stmt_named *)(void *)at->front;
+    at->front += list->count * sizeof *to;
+    for (uint32_t i = 0; i < list->count; i++) {
+        to[i] = list->items[i];
+        to[i].name = put_text(at, list->items[i].name);
+    }
+    return to;
+}
+
 static const struct stmt_channel *put_channels(struct space *at, const struct channel_list *list)
 {
     struct stmt_channel *to = (struct stmt_channel *)(void *)at->front;
@@ -151,13 +185,15 @@ void facts_drop_lists(struct facts *f)
     mem_free(&f->functions.items);
     mem_free(&f->settings.items);
     mem_free(&f->channels.items);
+    mem_free(&f->named.items);
 }
 
 struct statement *facts_finish(struct facts *f)
 {
     size_t size = sizeof(struct holder) + names_size(&f->reads) + names_size(&f->writes) +
                   names_size(&f->functions) + settings_size(&f->settings) +
-                  channels_size(&f->channels) + text_size(f->name) + f->error.len;
+                  channels_size(&f->channels) + named_size(&f->named) + text_size(f->name) +
+                  f->error.len;
     struct holder *h = mem_zeroed(size);
     struct space at = {.front = (char *)(h + 1), .back = (char *)h + size};
     atomic_init(&h->refs, 1);
@@ -177,6 +213,8 @@ struct statement *facts_finish(struct facts *f)
     s->settings = put_settings(&at, &f->settings);
     s->channels_count = f->channels.count;
     s->channels = put_channels(&at, &f->channels);
+    s->named_count = f->named.count;
+    s->named = put_named(&at, &f->named);
     s->name = put_text(&at, f->name);
     at.back -= f->error.len;
     if (f->error.len > 0) { memcpy(at.back, f->error.ptr, f->error.len); }

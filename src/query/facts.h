@@ -17,6 +17,11 @@ struct setting_list {
     uint32_t count, cap;
 };
 
+struct named_list {
+    struct stmt_named *items;
+    uint32_t count, cap;
+};
+
 struct channel_list {
     struct stmt_channel *items;
     uint32_t count, cap;
@@ -29,6 +34,7 @@ struct facts {
     struct name_list reads, writes, functions;
     struct setting_list settings;
     struct channel_list channels;
+    struct named_list named;
     const char *name;
     struct bytes error;
 };
@@ -37,6 +43,8 @@ struct facts {
 void facts_add_name(struct name_list *list, const char *schema, const char *name);
 void facts_add_setting(struct facts *f, struct stmt_setting setting);
 void facts_add_channel(struct facts *f, struct stmt_channel channel);
+/* EXECUTE of a name counts once while no other than EXECUTE stands between. */
+void facts_add_named(struct facts *f, struct stmt_named named);
 /* A copy of the text in lower case, as PostgreSQL compares settings' names: ASCII only. */
 const char *facts_lower(struct facts *f, const char *text);
 /* Frees the lists. */

@@ -40,7 +40,7 @@ static struct statement *parse(struct facts *f, struct bytes text)
         s = unknown(f, "the parser's answer could not be read");
         goto out;
     }
-    s = classify(f, tree) ? facts_finish(f) : unknown(f, "too many WITH queries to be inspected");
+    s = classify(f, tree) ? facts_finish(f) : unknown(f, "too many names to be inspected");
 out:
     if (tree != NULL) { pg_query__parse_result__free_unpacked(tree, NULL); }
     pg_query_free_protobuf_parse_result(parsed);

@@ -87,6 +87,7 @@ enum stmt_flag {
     STMT_OWN_SEQUENCE = 1 << 23,    /* lastval() or currval() is called */
     STMT_FREES = 1 << 24, /* may end what pins: DROP, DISCARD TEMP, CLOSE, pg_advisory_unlock() and
                              pg_try_advisory_lock(), which may not have got it */
+    STMT_LISTS_NAMES = 1 << 27, /* reads pg_prepared_statements */
     STMT_BACKSLASH = 1 << 21, /* a backslash is in the text: with standard_conforming_strings off it
                                  may mean something else than what is told here */
     STMT_NOTIFIES = 1 << 26,  /* NOTIFY, pg_notify() */
@@ -97,13 +98,27 @@ enum stmt_pin {
     PIN_TEMP = 1 << 0,    /* CREATE TEMP, SELECT INTO TEMP, a name in pg_temp */
     PIN_HOLD = 1 << 1,    /* DECLARE ... WITH HOLD */
     PIN_LISTEN = 1 << 2,  /* of request/listen.c: no text pins by LISTEN alone */
-    PIN_PREPARE = 1 << 3, /* SQL PREPARE; cleared by DISCARD ALL only */
+    PIN_PREPARE = 1 << 3, /* SQL PREPARE where names are not carried */
     PIN_LOAD = 1 << 4,
     PIN_ADVISORY = 1 << 5, /* pg_advisory_lock and its session-level family */
     PIN_SEQUENCE = 1 << 6, /* nextval, setval called by name: currval may follow */
     PIN_SEED = 1 << 7,     /* setseed */
     PIN_SETTING = 1 << 8,  /* a session-level setting change that settings[] cannot describe */
-    PIN_UNKNOWN = 1 << 9,  /* parse failure, DO, CALL, EXECUTE: anything may have happened */
+    PIN_UNKNOWN = 1 << 9,  /* parse failure, DO, CALL: anything may have happened */
+};
+
+/* What a text does with names of prepared statements. */
+enum stmt_naming {
+    NAMING_PREPARE,
+    NAMING_EXECUTE, /* by itself, in EXPLAIN or CREATE TABLE AS */
+    NAMING_DEALLOCATE,
+    NAMING_FORGET, /* DEALLOCATE ALL, DISCARD ALL; name is NULL */
+};
+
+struct stmt_named {
+    enum stmt_naming what;
+    const char *name;
+    uint32_t start, len; /* PREPARE: where it stands in the text; len may pass the end */
 };
 
 struct stmt_name {
@@ -134,13 +149,15 @@ struct statement {
     uint32_t count; /* statements in the text; 0 for EMPTY and UNKNOWN */
     uint32_t flags; /* enum stmt_flag */
     uint32_t pins;  /* enum stmt_pin: if it succeeds */
-    uint32_t reads_count, writes_count, functions_count, settings_count, channels_count;
+    uint32_t reads_count, writes_count, functions_count, settings_count, channels_count,
+        named_count;
     const struct stmt_name *reads; /* relations in FROM, sub-selects, USING ...; no CTE names */
     const struct stmt_name
         *writes; /* targets of MODIFY, COPY FROM, TRUNCATE, SELECT INTO, REFRESH */
     const struct stmt_name *functions; /* every function called, aggregates and windows included */
     const struct stmt_setting *settings;
     const struct stmt_channel *channels; /* in the order of the text */
+    const struct stmt_named *named;      /* in the order of the text */
     const char *name;   /* the prepared statement, savepoint, cursor, channel or DISCARD target */
     struct bytes error; /* UNKNOWN: the parser's words, for SHOW CACHE WHY */
 };

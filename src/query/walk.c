@@ -125,6 +125,9 @@ static void see_relation(struct walk *w, const ProtobufCMessage *m)
     const PgQuery__RangeVar *relation = (const PgQuery__RangeVar *)m;
     note_persistence(w, relation);
     if (is_with_name(w, relation)) { return; }
+    if (strcmp(relation->relname, "pg_prepared_statements") == 0) {
+        w->facts->flags |= STMT_LISTS_NAMES;
+    }
     facts_add_name(&w->facts->reads, relation->schemaname, relation->relname);
 }
 
@@ -233,6 +236,7 @@ static void see_call(struct walk *w, const ProtobufCMessage *m)
     const char *schema = count > 1 ? string_at(call->funcname, count, count - 2) : "";
     facts_add_name(&w->facts->functions, schema, name);
     if (is_reg_type(name)) { w->facts->flags |= STMT_REG_CAST; }
+    if (strcmp(name, "pg_prepared_statement") == 0) { w->facts->flags |= STMT_LISTS_NAMES; }
     if (!w->plan_only && (strcmp(name, "lastval") == 0 || strcmp(name, "currval") == 0)) {
         w->facts->flags |= STMT_OWN_SEQUENCE;
     }
@@ -342,10 +346,9 @@ static void see_set(struct walk *w, const ProtobufCMessage *m)
 static void see_execute(struct walk *w, const ProtobufCMessage *m)
 {
     w->writes = true;
-    if (!w->plan_only) {
-        w->facts->flags |= STMT_WRITES_ALL;
-        w->facts->pins |= PIN_UNKNOWN | PIN_PREPARE;
-    }
+    if (!w->plan_only) { w->facts->flags |= STMT_WRITES_ALL; }
+    const char *name = ((const PgQuery__ExecuteStmt *)m)->name;
+    facts_add_named(w->facts, (struct stmt_named){.what = NAMING_EXECUTE, .name = name});
     walk_fields(w, m, NULL, NULL);
 }
 

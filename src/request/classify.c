@@ -159,25 +159,16 @@ static bool sets_locally(const struct statement *s)
     return false;
 }
 
-static enum err add_text(struct request *r, struct known *k, struct bytes text,
-                         const struct bind_msg *bind, struct fault *why)
+/* What it does when it is run. */
+static void add_effects(struct request *r, const struct known *k, const struct statement *s,
+                        const struct judgement *j)
 {
     struct facts *f = &r->facts;
-    struct memo_entry *e = memo_find(k->memo, text);
-    const struct statement *s = e->statement;
-    const struct judgement *j = judge(k, e);
     /* Where the catalog is not known, one of a user's may do anything, but to pin for each would be
        too much: the server is reset at its release, so that nobody else sees what it did. */
     bool taints = j->taints && k->catalog != NULL;
     f->may_taint = f->may_taint || (j->taints && k->catalog == NULL);
     f->sequences = f->sequences || j->sequences || (s->pins & PIN_SEQUENCE) != 0;
-    f->count++;
-    if (f->count == 1) {
-        f->only = statement_ref(e->statement);
-        f->judged = judgement_ref(j);
-    } else {
-        facts_forget(f);
-    }
     f->flags |= s->flags;
     f->pins |= s->pins | (taints ? PIN_UNKNOWN : 0);
     f->replica = f->replica && j->replica;
@@ -185,15 +176,42 @@ static enum err add_text(struct request *r, struct known *k, struct bytes text,
     f->sets = f->sets || s->kind == STMT_SET || s->kind == STMT_RESET;
     f->local = f->local || sets_locally(s);
     f->discards = f->discards || (s->flags & STMT_FORGETS) != 0;
-    const bool otherwise = is_read_otherwise(r->client, s);
-    f->unknown = f->unknown || s->kind == STMT_UNKNOWN || otherwise;
-    if (r->unit.kind != UNIT_BATCH || r->unit.plain) { listen_note(r, s); }
     f->ends = f->ends || s->kind == STMT_COMMIT || s->kind == STMT_ROLLBACK ||
               s->kind == STMT_ROLLBACK_TO ||
               (s->flags & (STMT_TRANSACTION | STMT_ROLLS_BACK_TO)) != 0;
     f->savepoints = f->savepoints || s->kind == STMT_SAVEPOINT || s->kind == STMT_RELEASE ||
                     s->kind == STMT_ROLLBACK_TO || (s->flags & STMT_TRANSACTION) != 0;
+    add_writes(f, j);
+}
+
+static enum err add_named(struct request *r, struct known *k, const struct statement *s,
+                          struct fault *why);
+
+/* by_sql: a PREPARE whose statement is run under its name. */
+static enum err add_sql(struct request *r, struct known *k, struct bytes text, bool by_sql,
+                        const struct bind_msg *bind, struct fault *why)
+{
+    struct facts *f = &r->facts;
+    struct memo_entry *e = memo_find(k->memo, text);
+    const struct statement *s = e->statement;
+    const struct judgement *j = judge(k, e);
+    f->count++;
+    if (f->count == 1) {
+        f->only = statement_ref(e->statement);
+        f->judged = judgement_ref(j);
+    } else {
+        facts_forget(f);
+    }
+    const bool otherwise = is_read_otherwise(r->client, s);
+    f->unknown = f->unknown || s->kind == STMT_UNKNOWN || otherwise;
+    f->names = f->names || s->named_count > 0;
+    if (r->unit.kind != UNIT_BATCH || r->unit.plain) { listen_note(r, s); }
     bool several = r->unit.kind == UNIT_BATCH && !r->unit.plain;
+    if (s->kind == STMT_PREPARE && !by_sql && !several) {
+        f->replica = f->fusible = false;
+    } else { /* in a batch of several an EXECUTE of it may follow */
+        add_effects(r, k, s, j);
+    }
     bool sets =
         (s->pins & PIN_SETTING) != 0 || (several && (s->kind == STMT_SET || s->kind == STMT_RESET));
     if (sets && (bind != NULL || r->unit.kind != UNIT_BATCH)) {
@@ -204,8 +222,127 @@ static enum err add_text(struct request *r, struct known *k, struct bytes text,
     unsigned hints = hint_read(text);
     if ((hints & HINT_PRIMARY) != 0) { f->replica = false; }
     if ((hints & HINT_NOCACHE) != 0) { f->nocache = true; }
-    add_writes(f, j);
-    return guard(r, s, text, bind, otherwise, why);
+    enum err err = guard(r, s, text, bind, otherwise, why);
+    if (err == E_OK && s->named_count > 0 && !by_sql) {
+        struct memo_entry *held = memo_hold(e);
+        err = add_named(r, k, s, why);
+        memo_drop(&held);
+    }
+    return err;
+}
+
+static enum err add_text(struct request *r, struct known *k, struct bytes text,
+                         const struct bind_msg *bind, struct fault *why)
+{
+    return add_sql(r, k, text, false, bind, why);
+}
+
+/* The text is that of a name the client gave. */
+static enum err add_prepared(struct request *r, struct known *k, const struct prepared *p,
+                             const struct bind_msg *bind, struct fault *why)
+{
+    return add_sql(r, k, p->text, p->by_sql, bind, why);
+}
+
+/* What EXECUTE runs. It is no statement of the unit's own: names and parameters are not its. */
+static enum err add_executed(struct request *r, struct known *k, struct bytes text, bool by_sql,
+                             struct fault *why)
+{
+    struct facts *f = &r->facts;
+    struct memo_entry *e = memo_find(k->memo, text);
+    const struct statement *s = e->statement;
+    bool query = s->kind == STMT_SELECT || s->kind == STMT_MODIFY || by_sql;
+    if (!query) { /* by protocol, another kind was prepared */
+        f->unknown = true;
+        f->pins |= PIN_UNKNOWN;
+    }
+    add_effects(r, k, s, judge(k, e));
+    if ((s->pins & PIN_SETTING) != 0) { r->touched_unclear = true; }
+    return guard(r, s, text, NULL, is_read_otherwise(r->client, s), why);
+}
+
+/* The text that the batch itself gives the name, by protocol. */
+static struct bytes parsed_here(const struct unit *u, const char *name)
+{
+    struct bytes found = {0};
+    for (size_t at = 0; u->kind == UNIT_BATCH && at < u->raw.len;) {
+        struct frame f;
+        struct parse_msg m;
+        struct bytes rest = bytes_skip(u->raw, at);
+        if (frame_peek(rest, &f) != E_OK) { break; }
+        at += f.size;
+        if (f.type == 'P' && extended_read_parse(frame_body(rest, f), &m) == E_OK &&
+            strcmp(m.name, name) == 0) {
+            found = m.text;
+        }
+    }
+    return found;
+}
+
+static enum err check_named(const struct stmt_named *n, struct fault *why)
+{
+    if (strncmp(n->name, PREPARED_PREFIX, strlen(PREPARED_PREFIX)) != 0) { return E_OK; }
+    if (n->what != NAMING_PREPARE) {
+        (void)fault_state(why, E_NOTFOUND, "26000", "prepared statement \"%s\" does not exist",
+                          n->name);
+        return E_NOTFOUND;
+    }
+    (void)fault_state(why, E_REFUSED, "42939", "the name \"%s\" is reserved", n->name);
+    fault_hint(why, "Names of prepared statements that begin with " PREPARED_PREFIX
+                    " are pgusher's own.");
+    return E_REFUSED;
+}
+
+/* Is it prepared by an earlier statement of the same text? */
+static bool is_made_before(const struct statement *s, uint32_t i)
+{
+    for (uint32_t j = 0; j < i; j++) {
+        const struct stmt_named *n = &s->named[j];
+        if (n->what == NAMING_PREPARE && strcmp(n->name, s->named[i].name) == 0) { return true; }
+    }
+    return false;
+}
+
+/* Prepared statements that the text is about, and what it runs of them. */
+static enum err add_named(struct request *r, struct known *k, const struct statement *s,
+                          struct fault *why)
+{
+    struct facts *f = &r->facts;
+    enum err e = E_OK;
+    for (uint32_t i = 0; i < s->named_count && e == E_OK; i++) {
+        const struct stmt_named *n = &s->named[i];
+        if (n->what == NAMING_FORGET) { continue; }
+        if (!names_are_carried(r->client)) {
+            f->pins |= n->what == NAMING_PREPARE   ? PIN_PREPARE
+                       : n->what == NAMING_EXECUTE ? PIN_PREPARE | PIN_UNKNOWN
+                                                   : 0;
+            continue;
+        }
+        e = check_named(n, why);
+        if (e != E_OK || n->what != NAMING_EXECUTE || is_made_before(s, i)) { continue; }
+        const struct prepared *p = pending_statement(r, n->name);
+        struct bytes text = p == NULL ? parsed_here(&r->unit, n->name) : p->text;
+        if (text.ptr != NULL) {
+            e = add_executed(r, k, text, p != NULL && p->by_sql, why);
+        } else {
+            f->unknown =
+                true; /* by a PREPARE of the batch, or the server says that there is none */
+        }
+    }
+    return e;
+}
+
+/* By SQL that is on its way: the last that is about the name counts. */
+static bool will_name(const struct expect *x, const char *name, const struct prepared **ret)
+{
+    bool found = false;
+    for (const struct naming *n = x->namings; n != NULL && name[0] != '\0'; n = n->next) {
+        if (n->what == NAMING_EXECUTE) { continue; }
+        if (n->what != NAMING_FORGET && strcmp(n->name, name) != 0) { continue; }
+        found = true;
+        *ret = n->prepared;
+    }
+    return found;
 }
 
 const struct prepared *pending_statement(const struct request *r, const char *name)
@@ -213,7 +350,9 @@ const struct prepared *pending_statement(const struct request *r, const char *na
     const struct server *s = r->server;
     for (uint32_t i = s == NULL ? 0 : s->expects.count; i > 0; i--) {
         const struct expect *x = expects_at(&s->expects, i - 1);
-        if (x->name == NULL || x->taken || strcmp(x->name, name) != 0) { continue; }
+        const struct prepared *p;
+        if (will_name(x, name, &p)) { return p; }
+        if (!expect_renames(x) || strcmp(x->name, name) != 0) { continue; }
         return x->kind == EXPECT_FAKE && x->fake == '3' ? NULL : x->prepared;
     }
     return client_statement(r->client, name);
@@ -296,21 +435,20 @@ static enum err add_batch(struct request *r, struct known *k, struct fault *why)
             for (unsigned i = parsed_count; i > 0 && text.ptr == NULL; i--) {
                 if (strcmp(parsed[i - 1].name, bind.statement) == 0) { text = parsed[i - 1].text; }
             }
-            if (text.ptr == NULL) {
-                const struct prepared *p = pending_statement(r, bind.statement);
-                if (p != NULL) {
-                    text = p->text;
-                    r->facts.replanned = r->facts.replanned || prepared_turn(p) != 0;
-                }
-            }
-            bound.portal = text.ptr == NULL ? NULL : bind.portal;
-            bound.text = text;
-            if (text.ptr == NULL) {
+            const struct prepared *p =
+                text.ptr == NULL ? pending_statement(r, bind.statement) : NULL;
+            if (p != NULL) { r->facts.replanned = r->facts.replanned || prepared_turn(p) != 0; }
+            bound.text = p != NULL ? p->text : text;
+            bound.portal = bound.text.ptr == NULL ? NULL : bind.portal;
+            if (text.ptr == NULL && p == NULL) {
                 r->facts.unknown = true; /* the server will say that it does not exist */
                 if (strict) { check_name(r, bind.statement); }
             } else {
                 e = check_end(r, why);
-                if (e == E_OK) { e = add_text(r, k, text, &bind, why); }
+                if (e == E_OK) {
+                    e = p != NULL ? add_prepared(r, k, p, &bind, why)
+                                  : add_text(r, k, text, &bind, why);
+                }
             }
         }
         if (f.type == 'E' && bound.portal != NULL && executes(body, bound.portal)) {
@@ -338,7 +476,9 @@ static enum err add_plain(struct request *r, struct known *k, struct fault *why)
         return E_OK;
     }
     enum err e = check_end(r, why);
-    return e == E_OK ? add_text(r, k, u->text, &u->bind, why) : e;
+    if (e != E_OK) { return e; }
+    return p != NULL ? add_prepared(r, k, p, &u->bind, why)
+                     : add_text(r, k, u->text, &u->bind, why);
 }
 
 /* Too long to be read: a Bind's statement is known by its name, a Query stays unknown. */
@@ -346,7 +486,7 @@ static enum err add_long(struct request *r, struct known *k, struct fault *why)
 {
     if (r->unit.type == 'B') {
         const struct prepared *p = pending_statement(r, r->unit.statement);
-        if (p != NULL) { return add_text(r, k, p->text, NULL, why); }
+        if (p != NULL) { return add_prepared(r, k, p, NULL, why); }
     }
     r->facts.unknown = r->facts.may_taint = true;
     if (r->unit.type == 'Q' && r->client->account->identity != NULL) {

@@ -90,7 +90,10 @@ void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_ba
         settle_settings(c, false);
     }
     r->chains = false;
-    if (status == 'I') { end_transaction(r, committed || (!failed && !rolled_back)); }
+    if (status == 'I') {
+        names_forget_portals(r);
+        end_transaction(r, committed || (!failed && !rolled_back));
+    }
 }
 
 void finish_discarded(struct request *r)

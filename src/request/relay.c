@@ -48,10 +48,11 @@ static void cut(struct relay *y, size_t size)
 /* Names take effect, made-up answers go out, while nothing of the server's is due before them. */
 static void settle_names(struct relay *y, struct expect *e)
 {
-    if (e->name != NULL && !e->taken) {
+    if (expect_renames(e)) {
         bool closes = e->kind == EXPECT_CLOSE || (e->kind == EXPECT_FAKE && e->fake == '3');
         client_name_statement(y->r->client, e->name, closes ? NULL : e->prepared);
     }
+    if (e->namings != NULL) { server_skipped(y->s, e); } /* it failed before them */
     expect_done(e);
 }
 
@@ -87,11 +88,7 @@ static void skip_to_sync(struct relay *y)
     }
     while ((x = expects_head(&y->s->expects)) != NULL && x->kind != EXPECT_SYNC) {
         struct expect e = expects_pop(&y->s->expects);
-        if (e.kind == EXPECT_PARSE && e.prepared != NULL && !e.taken) {
-            if (!e.unnamed) { server_unparsed(y->s, e.prepared, e.id); }
-            if (e.unnamed) { prepared_unref(&y->s->unnamed); }
-        }
-        if (e.kind == EXPECT_CLOSE && e.owner == OWNER_NOBODY) { y->s->close_needed = true; }
+        server_skipped(y->s, &e);
         expect_done(&e);
     }
     if (x == NULL) { /* it is still to come, and what waits to be sent is skipped too */
@@ -135,31 +132,51 @@ static bool may_ask_again(const struct relay *y, const struct error_msg *m)
            strcmp(m->sqlstate, "57P03") == 0;
 }
 
-/* "prepared statement "..." already exists": of the name that the client gave. */
-static void put_renamed(struct relay *y, struct bytes body, const struct expect *x)
+/* Where an error tells a statement's name that is not the client's: prepared.c and send.c made it.
+ */
+static struct bytes name_of_ours(struct bytes body, const struct expect *x, const char *sqlstate)
 {
-    char ours[PREPARED_NAME];
-    prepared_name(x->prepared, x->id, ours);
-    const uint8_t *at = memmem(body.ptr, body.len, ours, strlen(ours));
-    size_t before = at == NULL ? body.len : (size_t)(at - body.ptr);
+    static const char quoted[] = "\"" PREPARED_PREFIX, forged[] = "\"?" PREPARED_PREFIX;
+    bool about_a_name =
+        sqlstate != NULL && (strcmp(sqlstate, "42P05") == 0 || strcmp(sqlstate, "26000") == 0 ||
+                             strcmp(sqlstate, "08P01") == 0);
+    if (x->name == NULL || x->owner != OWNER_CLIENT || !about_a_name) { return (struct bytes){0}; }
+    const uint8_t *at = memmem(body.ptr, body.len, quoted, sizeof quoted - 1);
+    if (at == NULL) { at = memmem(body.ptr, body.len, forged, sizeof forged - 1); }
+    const uint8_t *end =
+        at == NULL ? NULL : memchr(at + 1, '"', body.len - (size_t)(at + 1 - body.ptr));
+    return end == NULL ? (struct bytes){0} : bytes_of(at + 1, (size_t)(end - at - 1));
+}
+
+/* The same error with the name that the client gave. */
+static void put_renamed(struct relay *y, struct bytes body, struct bytes ours, const char *name)
+{
+    size_t before = (size_t)(ours.ptr - body.ptr);
     pass(y);
     struct buf *out = &y->r->client->stream.out;
     size_t mark = compose_begin(out, 'E');
     buf_put(out, body.ptr, before);
-    if (at != NULL) {
-        buf_put(out, x->name, strlen(x->name));
-        buf_put_bytes(out, bytes_skip(body, before + strlen(ours)));
-    }
+    buf_put(out, name, strlen(name));
+    buf_put_bytes(out, bytes_skip(body, before + ours.len));
     compose_end(out, mark);
     y->r->answered = true;
 }
 
 /* "cached plan must not change result type": by its words it could be any feature not supported. */
-static bool is_void_plan(const struct expect *x, const struct error_msg *m)
+static bool is_void_plan(const struct error_msg *m)
 {
-    return x->id != 0 && m->sqlstate != NULL && m->message != NULL &&
-           strcmp(m->sqlstate, "0A000") == 0 && m->routine != NULL &&
-           strcmp(m->routine, "RevalidateCachedQuery") == 0;
+    return m->sqlstate != NULL && m->message != NULL && strcmp(m->sqlstate, "0A000") == 0 &&
+           m->routine != NULL && strcmp(m->routine, "RevalidateCachedQuery") == 0;
+}
+
+/* It may be of any that is left to run. */
+static void plans_failed(struct server *s, const struct expect *x)
+{
+    if (x->id != 0) { server_plan_failed(s, x->id); }
+    if (x->id == 0 && x->name != NULL) { server_named_plan_failed(s, x->name); }
+    for (const struct naming *n = x->namings; n != NULL; n = n->next) {
+        if (n->what == NAMING_EXECUTE) { server_named_plan_failed(s, n->name); }
+    }
 }
 
 /* The unit's answer so far is this error, or the types of parameters before it. */
@@ -217,9 +234,9 @@ static bool take_error(struct relay *y, struct bytes body)
     if (m.sqlstate != NULL && strcmp(m.sqlstate, "25006") == 0 && !r->on_replica) {
         route_node_demoted(y->s->target->node); /* it was the primary */
     }
-    if (is_void_plan(x, &m)) {
-        server_plan_failed(y->s, x->id);
-        if (replan(y)) { return false; }
+    if (is_void_plan(&m)) {
+        plans_failed(y->s, x);
+        if (x->id != 0 && replan(y)) { return false; }
     }
     const struct statement *only = r->facts.only;
     if (only != NULL && only->kind == STMT_UNKNOWN && m.sqlstate != NULL &&
@@ -235,8 +252,10 @@ static bool take_error(struct relay *y, struct bytes body)
     if (r->asking) { return false; } /* the pins stay as they are */
     const bool copying = y->s->copy_in;
     y->s->copy_in = false;
-    bool renamed = x->taken && m.sqlstate != NULL && strcmp(m.sqlstate, "42P05") == 0;
-    if (renamed) { put_renamed(y, body, x); }
+    if (r->naming && x->owner == OWNER_NOBODY) { r->unnameable = true; }
+    const struct bytes name = name_of_ours(body, x, m.sqlstate);
+    const bool renamed = name.len > 0;
+    if (renamed) { put_renamed(y, body, name, x->name); }
     if (x->kind != EXPECT_QUERY && x->kind != EXPECT_FUNCTION && x->kind != EXPECT_SYNC) {
         skip_to_sync(y);
     }
@@ -279,6 +298,17 @@ static bool is_told(const struct relay *y, struct bytes body, bool mine)
     return (mine && !r->set_by_us) || r->retelling;
 }
 
+/* What a Query names could not be brought to the server: the error of that was its answer. */
+static void take_for_answer(struct request *r)
+{
+    r->naming = r->unnameable = r->settings_sent = false;
+    request_unwait(r);
+    r->step = STEP_READ;
+    buf_consume(&r->client->stream.in, r->unit.size);
+    prepared_unref(&r->server->unnamed);
+    client_name_statement(r->client, "", NULL);
+}
+
 static bool take_ready(struct relay *y, struct bytes body, enum expect_owner owner)
 {
     struct request *r = y->r;
@@ -290,7 +320,7 @@ static bool take_ready(struct relay *y, struct bytes body, enum expect_owner own
         return false;
     }
     bool failed = s->failed, rolled_back = s->rolled_back, committed = s->committed;
-    bool mine = owner == OWNER_CLIENT;
+    bool mine = owner == OWNER_CLIENT || r->unnameable;
     /* Outside a transaction an error undoes a plain statement whole; a text of several, CALL and DO
        may have committed before it. */
     bool undone = rolled_back || (failed && r->undoable && r->client->status == 'I');
@@ -322,6 +352,7 @@ static bool take_ready(struct relay *y, struct bytes body, enum expect_owner own
     stats_add(&client_stats(r->client)->query_us,
               (uint64_t)(loop_now(s->stream.loop) - s->requested_us));
     finish_ready(r, status, failed, rolled_back, committed);
+    if (r->unnameable) { take_for_answer(r); }
     if (r->retell && !failed && retell(y)) { return false; }
     r->retell = false;
     r->resume = true;
@@ -412,6 +443,7 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
             server_saw_tag(s, tag);
             if (mine) { listen_saw_tag(r, tag); }
             if (drops_statements(tag)) { forget_statements(y); }
+            if (x != NULL && x->namings != NULL) { names_complete(r, x, tag); }
             if (mine && tag[0] == 'D' && strcmp(tag, "DISCARD ALL") == 0) { finish_discarded(r); }
         }
         break;

@@ -78,6 +78,7 @@ struct facts {
     bool local;                     /* one changes, for its transaction, how texts are read */
     bool discards;                  /* one drops all prepared statements */
     bool nocache;                   /* a hint says so */
+    bool names;                     /* one is about names of prepared statements, or runs by one */
     bool replanned;                 /* a statement was prepared before its tables changed */
     bool nameless;   /* names a statement that was never parsed, and that ends the client */
     bool ends;       /* one of them ends a transaction or a part of it */
@@ -121,6 +122,8 @@ struct request {
     uint32_t resets;     /* enum reset: what a statement under way undoes */
     bool retell;         /* ... to values that the client was not given at its start */
     bool retelling;      /* those are being set; the client's ReadyForQuery follows */
+    bool naming;         /* what the unit names is being made on the server */
+    bool unnameable;     /* ... and that failed: its error is the unit's answer */
     bool chains;         /* AND CHAIN is under way: ROLLBACK ends a transaction that goes on */
     bool partly;         /* what is under way may have committed some when it fails */
     bool dates;          /* DateStyle is being set, perhaps by a part of it */
@@ -137,10 +140,11 @@ struct request {
     bool touched_unclear; /* a setting may have been changed that has no known name */
 
     /* ---- LISTEN and NOTIFY */
-    struct ask *ask; /* the exchange is asked something, on the client's behalf */
-    bool announced;  /* it knows that what the server notifies is the client's */
-    bool settling;   /* a ReadyForQuery is held back until it has answered */
-    bool settled;    /* ... which it has */
+    struct ask *ask;              /* the exchange is asked something, on the client's behalf */
+    bool announced;               /* it knows that what the server notifies is the client's */
+    bool settling;                /* a ReadyForQuery is held back until it has answered */
+    bool settled;                 /* ... which it has */
+    struct named_portal *portals; /* of SQL about names; names.c */
 
     /* ---- the cache */
     struct cache_ticket cache;
@@ -207,6 +211,8 @@ enum move request_fail(struct request *r, const struct fault *why) COLD;
 void request_break_copy(struct request *r, uint8_t type) COLD;
 /* Both sides' gathered writes go out. */
 void request_flush(struct request *r);
+/* A BEGIN that was answered already is on its way. */
+void request_send_begin(struct request *r);
 void request_free(struct request *r);
 
 /* ---- the steps, a file each */
@@ -311,6 +317,25 @@ void pins_discarded(struct request *r);
 void pins_ask(struct request *r);
 void pins_hear(struct request *r, struct bytes row);
 void pins_heard(struct request *r, bool failed);
+
+/* ---- names.c: prepared statements by SQL */
+/* The names that the unit's SQL will look up mean the client's statements, when it is run. */
+enum move names_prepare(struct request *r);
+/* In the middle of a batch: the text is about to be parsed, or bound to that portal. */
+void names_parse(struct request *r, struct bytes text);
+void names_bind(struct request *r, const char *portal, const struct prepared *p);
+/* ... and a Bind or Describe will use a statement made by SQL, or none. */
+void names_use(struct request *r, const char *name, const struct prepared *p);
+/* The portal is about to be run; it was: a Query; what was owed last is the answer. */
+void names_execute(struct request *r, const char *portal);
+void names_executed(struct request *r, const char *portal);
+void names_query(struct request *r);
+/* CommandComplete of the head of what is owed. */
+void names_complete(struct request *r, struct expect *x, const char *tag);
+void names_forget_portals(struct request *r);
+/* The text's meaning depends on who has it: interned for this client alone. */
+bool names_are_in(const struct request *r, struct bytes text);
+bool names_are_carried(const struct client *c);
 
 /* ---- touched.c */
 /* A statement that is about to be sent; param: the text bound to $n, or NULL. */

@@ -143,6 +143,7 @@ void request_free(struct request *r)
     timer_clear(&r->desk->front->loop->timers, &r->timer);
     facts_forget(&r->facts);
     varset_unref(&r->want);
+    names_forget_portals(r);
     buf_done(&r->capture);
     struct desk *d = r->desk;
     enum { SPARES_MOST = 64, BUFFER_MOST = 4096 };

@@ -196,8 +196,12 @@ static void send_refused_parse(struct request *r, const struct prepared *p, cons
     expects_at(&s->expects, s->expects.count - 1)->id = server_context(s);
 }
 
-static const struct prepared *intern(const struct server *s, const struct parse_msg *m)
+static const struct prepared *intern(const struct request *r, const struct parse_msg *m)
 {
+    const struct server *s = r->server;
+    if (m->name[0] != '\0' && names_are_in(r, m->text)) {
+        return prepared_intern_of(r->client->id, m->text, m->types, m->types_count);
+    }
     return same_as(s->unnamed, m) ? prepared_ref(s->unnamed)
                                   : prepared_intern(m->text, m->types, m->types_count);
 }
@@ -221,7 +225,8 @@ static void send_parse(struct request *r, struct bytes message, struct bytes bod
     struct parse_msg m;
     if (extended_read_parse(body, &m) != E_OK) { return; } /* read once already */
     stats_add(&client_stats(r->client)->client_parses, 1);
-    const struct prepared *p = intern(s, &m);
+    const struct prepared *p = intern(r, &m);
+    names_parse(r, m.text);
     if (m.name[0] == '\0' || s->target->max_prepared == 0) {
         forward(s, message);
         expect_own_parse(r, p, m.name);
@@ -263,10 +268,15 @@ static uint64_t server_name(struct request *r, const char *name, char ours[PREPA
 {
     struct server *s = r->server;
     const struct prepared *p = pending_statement(r, name);
+    if (p != NULL && !p->by_sql) { names_parse(r, p->text); }
     if (name[0] == '\0') {
         need_unnamed(s, p);
         ours[0] = '\0';
+    } else if (p != NULL && p->by_sql) {
+        names_use(r, name, p);
+        (void)snprintf(ours, PREPARED_NAME + 64, "%s", name);
     } else if (p == NULL || s->target->max_prepared == 0) {
+        if (p == NULL) { names_use(r, name, NULL); }
         bool forged = strncmp(name, PREPARED_PREFIX, strlen(PREPARED_PREFIX)) == 0;
         (void)snprintf(ours, PREPARED_NAME + 64, "%s%.80s", forged ? "?" : "", name);
     } else {
@@ -282,9 +292,10 @@ static void send_bind(struct request *r, struct bytes body)
     struct bind_msg m;
     char name[PREPARED_NAME + 64];
     if (extended_read_bind(body, &m) != E_OK) { return; }
+    names_bind(r, m.portal, pending_statement(r, m.statement));
     uint64_t id = server_name(r, m.statement, name);
     extended_put_bind(&r->server->stream.out, m.portal, name, m.rest);
-    expects_push_use(&r->server->expects, EXPECT_BIND, id);
+    expects_push_use(&r->server->expects, EXPECT_BIND, id, m.statement);
     stats_add(&client_stats(r->client)->binds, 1);
 }
 
@@ -300,7 +311,7 @@ static void send_target(struct request *r, uint8_t type, struct bytes message, s
     } else if (type == 'D') {
         uint64_t id = server_name(r, m.name, name);
         extended_put_target(&s->stream.out, 'D', 'S', name);
-        expects_push_use(&s->expects, EXPECT_DESCRIBE, id);
+        expects_push_use(&s->expects, EXPECT_DESCRIBE, id, m.name);
     } else if (m.name[0] == '\0' || s->target->max_prepared == 0) {
         forward(s, message);
         expects_push_named(&s->expects, EXPECT_CLOSE, NULL, m.name);
@@ -318,11 +329,21 @@ static bool is_the_servers(const struct unit *u)
     return u->plain && u->has_parse && u->parse.name[0] == '\0' && u->bind.statement[0] == '\0';
 }
 
+static void send_execute(struct request *r, struct bytes message, struct bytes body)
+{
+    struct execute_msg m;
+    if (extended_read_execute(body, &m) != E_OK) { return; }
+    names_execute(r, m.portal);
+    forward(r->server, message);
+    expects_push(&r->server->expects, EXPECT_EXECUTE, OWNER_CLIENT, NULL);
+    names_executed(r, m.portal);
+}
+
 static void send_as_it_is(struct request *r)
 {
     struct server *s = r->server;
     const struct unit *u = &r->unit;
-    const struct prepared *p = intern(s, &u->parse);
+    const struct prepared *p = intern(r, &u->parse);
     forward(s, u->raw);
     expect_own_parse(r, p, "");
     prepared_unref(&p);
@@ -350,10 +371,7 @@ static void send_batch(struct request *r)
         case 'B': send_bind(r, body); break;
         case 'D':
         case 'C': send_target(r, f.type, message, body); break;
-        case 'E':
-            forward(s, message);
-            expects_push(&s->expects, EXPECT_EXECUTE, OWNER_CLIENT, NULL);
-            break;
+        case 'E': send_execute(r, message, body); break;
         case 'S':
             forward(s, message);
             expects_push(&s->expects, EXPECT_SYNC, OWNER_CLIENT, NULL);
@@ -381,7 +399,7 @@ static void send_stream(struct request *r)
         put_u32(s->stream.out.data + s->stream.out.start + mark + 1,
                 (uint32_t)(head + u->size - u->skip));
         from = u->skip;
-        expects_push_use(&s->expects, EXPECT_BIND, id);
+        expects_push_use(&s->expects, EXPECT_BIND, id, u->statement);
         r->batch_open = true;
     } else {
         expects_push(&s->expects, u->type == 'Q' ? EXPECT_QUERY : EXPECT_FUNCTION, OWNER_CLIENT,
@@ -521,7 +539,7 @@ static void expect_effects(struct request *r)
 
 /* ---- the step -------------------------------------------------------------------------------- */
 
-static void send_begin(struct request *r)
+void request_send_begin(struct request *r)
 {
     struct client *c = r->client;
     if (c->begin == NULL) { return; }
@@ -533,13 +551,15 @@ static void send_begin(struct request *r)
 enum move step_send(struct request *r)
 {
     struct server *s = r->server;
+    enum move m = names_prepare(r);
+    if (m != MOVE_ON) { return m; }
     again_keep(r, !r->batch_open);
     r->answered = false;
     if (s->expects.count == 0) {
         s->requested_us = loop_now(s->stream.loop);
         if (r->client->status == 'I') { r->began_us = s->requested_us; }
     }
-    send_begin(r);
+    request_send_begin(r);
     expect_effects(r);
     listen_expect(r);
     switch (r->unit.kind) {
@@ -552,6 +572,7 @@ enum move step_send(struct request *r)
         } else { /* after what is under way has named it */
             expects_push_named(&s->expects, EXPECT_QUERY, NULL, "");
         }
+        names_query(r);
         r->batch_open = false;
         break;
     case UNIT_FUNCTION:
@@ -559,7 +580,7 @@ enum move step_send(struct request *r)
         expects_push(&s->expects, EXPECT_FUNCTION, OWNER_CLIENT, NULL);
         break;
     case UNIT_BATCH:
-        if (is_the_servers(&r->unit)) {
+        if (is_the_servers(&r->unit) && !r->facts.names && r->portals == NULL) {
             send_as_it_is(r);
         } else {
             send_batch(r);

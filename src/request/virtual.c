@@ -80,7 +80,8 @@ static bool end(struct request *r, const struct statement *s)
 static bool deallocate(struct request *r, const struct statement *s)
 {
     struct client *c = r->client;
-    if (s->name == NULL && c->status != 'E' && (c->pins & PIN_PREPARE) == 0) {
+    if ((c->pins & (PIN_PREPARE | PIN_UNKNOWN)) != 0) { return false; }
+    if (s->name == NULL && c->status != 'E') {
         virtual_complete(r, "DEALLOCATE ALL", c->status);
         client_forget_names(c);
         return true;

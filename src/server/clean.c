@@ -95,11 +95,7 @@ static void skip_to_sync(struct server *s)
     struct expect *x;
     while ((x = expects_head(&s->expects)) != NULL && x->kind != EXPECT_SYNC) {
         struct expect gone = expects_pop(&s->expects);
-        if (gone.kind == EXPECT_PARSE && gone.prepared != NULL && !gone.taken) {
-            if (!gone.unnamed) { server_unparsed(s, gone.prepared, gone.id); }
-            if (gone.unnamed) { prepared_unref(&s->unnamed); }
-        }
-        if (gone.kind == EXPECT_CLOSE) { s->close_needed = true; }
+        server_skipped(s, &gone);
         expect_done(&gone);
     }
 }

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/mem.h"
 
@@ -37,17 +38,44 @@ void expects_push(struct expects *x, enum expect_kind kind, enum expect_owner ow
     e->prepared = prepared == NULL ? NULL : prepared_ref(prepared);
 }
 
-void expects_push_use(struct expects *x, enum expect_kind kind, uint64_t id)
+static char *keep_name(const char *name)
+{
+    return name[0] == '\0' ? unnamed : mem_strdup(name);
+}
+
+void expects_push_use(struct expects *x, enum expect_kind kind, uint64_t id, const char *name)
 {
     expects_push(x, kind, OWNER_CLIENT, NULL);
     at(x, x->count - 1)->id = id;
+    at(x, x->count - 1)->name = keep_name(name);
+}
+
+void expects_add_naming(struct expects *x, enum stmt_naming what, const char *name,
+                        const struct prepared *p)
+{
+    size_t len = name == NULL ? 0 : strlen(name);
+    struct naming *n = mem_zeroed(sizeof *n + len + 1);
+    n->what = what;
+    n->prepared = p == NULL ? NULL : prepared_ref(p);
+    if (len > 0) { memcpy(n->name, name, len); }
+    struct naming **last = &at(x, x->count - 1)->namings;
+    while (*last != NULL) { last = &(*last)->next; }
+    *last = n;
+}
+
+void expect_drop_naming(struct expect *e)
+{
+    struct naming *n = e->namings;
+    e->namings = n->next;
+    prepared_unref(&n->prepared);
+    mem_free(&n);
 }
 
 void expects_push_named(struct expects *x, enum expect_kind kind, const struct prepared *prepared,
                         const char *name)
 {
     expects_push(x, kind, OWNER_CLIENT, prepared);
-    at(x, x->count - 1)->name = name[0] == '\0' ? unnamed : mem_strdup(name);
+    at(x, x->count - 1)->name = keep_name(name);
     at(x, x->count - 1)->unnamed = kind == EXPECT_PARSE && name[0] == '\0';
 }
 
@@ -67,6 +95,7 @@ void expects_push_fake(struct expects *x, uint8_t type, const struct prepared *p
 void expect_done(struct expect *e)
 {
     prepared_unref(&e->prepared);
+    while (e->namings != NULL) { expect_drop_naming(e); }
     if (e->name != unnamed) { mem_free(&e->name); }
     e->name = NULL;
 }

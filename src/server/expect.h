@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "query/statement.h"
 #include "server/prepared.h"
 
 enum expect_kind {
@@ -27,6 +28,14 @@ enum expect_owner {
     OWNER_NOBODY, /* swallow: a setting, a BEGIN, a re-made Parse */
 };
 
+/* What the client's SQL will do with the name of a prepared statement, in the order of the text. */
+struct naming {
+    struct naming *next;
+    enum stmt_naming what;
+    const struct prepared *prepared; /* PREPARE: one reference */
+    char name[];
+};
+
 struct expect {
     uint8_t kind;  /* enum expect_kind */
     uint8_t owner; /* enum expect_owner */
@@ -37,7 +46,10 @@ struct expect {
                       read its own */
     const struct prepared *prepared; /* PARSE, CLOSE of a server-side name: one reference */
     uint64_t id; /* BIND, DESCRIBE: of the server-side statement, or 0; PARSE: its context */
-    char *name;  /* the client's name that becomes known (Parse) or free (Close) with it */
+    /* The client's name: that becomes known (PARSE) or free (CLOSE) with it, that is used (BIND,
+       DESCRIBE). Of ours: under which the server is given what the client has under it. */
+    char *name;
+    struct naming *namings; /* QUERY, EXECUTE: those that have not happened yet */
 };
 
 struct expects {
@@ -47,8 +59,14 @@ struct expects {
 
 void expects_push(struct expects *x, enum expect_kind kind, enum expect_owner owner,
                   const struct prepared *prepared);
-/* The client's Bind or Describe of a statement the server has under its own name. */
-void expects_push_use(struct expects *x, enum expect_kind kind, uint64_t id);
+/* The client's Bind or Describe of its statement of that name, which has a name of ours, or id 0.
+ */
+void expects_push_use(struct expects *x, enum expect_kind kind, uint64_t id, const char *name);
+/* The last one pushed is to do that, after what it does already. Takes no reference. */
+void expects_add_naming(struct expects *x, enum stmt_naming what, const char *name,
+                        const struct prepared *p);
+/* The first naming of the head is done with. */
+void expect_drop_naming(struct expect *e);
 /* The client's Parse or Close: name is copied. */
 void expects_push_named(struct expects *x, enum expect_kind kind, const struct prepared *prepared,
                         const char *name);
@@ -56,6 +74,12 @@ void expects_push_named(struct expects *x, enum expect_kind kind, const struct p
 void expects_push_taken(struct expects *x, const struct prepared *prepared, const char *name);
 void expects_push_fake(struct expects *x, uint8_t type, const struct prepared *prepared,
                        const char *name);
+/* Does the client's name come to mean something else when it is done? */
+static inline bool expect_renames(const struct expect *e)
+{
+    return e->name != NULL && e->owner == OWNER_CLIENT && !e->taken && e->kind != EXPECT_BIND &&
+           e->kind != EXPECT_DESCRIBE;
+}
 /* NULL when nothing is owed. */
 static inline struct expect *expects_head(const struct expects *x)
 {

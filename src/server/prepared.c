@@ -13,7 +13,7 @@ struct entry {
     struct prepared prepared;
     struct hlink link;
     _Atomic uint32_t refs, turn;
-    uint8_t key[]; /* count of types, types, text */
+    uint8_t key[]; /* by SQL?, whose, count of types, types, text */
 };
 
 static struct lock table_lock;
@@ -26,15 +26,18 @@ static void init_table(void)
     lock_init(&table_lock, RANK_INTERN);
 }
 
-const struct prepared *prepared_intern(struct bytes text, const uint8_t *types,
-                                       uint16_t types_count)
+static const struct prepared *intern(struct bytes text, const uint8_t *types, uint16_t types_count,
+                                     bool by_sql, uint32_t of)
 {
+    enum { HEAD = 7 };
     (void)pthread_once(&table_once, init_table);
-    size_t types_size = (size_t)types_count * 4, key_size = 2 + types_size + text.len;
+    size_t types_size = (size_t)types_count * 4, key_size = HEAD + types_size + text.len;
     struct entry *e = mem_zeroed(sizeof *e + key_size);
-    put_u16(e->key, types_count);
-    if (types_size > 0) { memcpy(e->key + 2, types, types_size); }
-    if (text.len > 0) { memcpy(e->key + 2 + types_size, text.ptr, text.len); }
+    e->key[0] = by_sql;
+    put_u32(e->key + 1, of);
+    put_u16(e->key + 5, types_count);
+    if (types_size > 0) { memcpy(e->key + HEAD, types, types_size); }
+    if (text.len > 0) { memcpy(e->key + HEAD + types_size, text.ptr, text.len); }
     struct bytes key = bytes_of(e->key, key_size);
     uint64_t hash = hmap_hash(key);
 
@@ -45,9 +48,11 @@ const struct prepared *prepared_intern(struct bytes text, const uint8_t *types,
         atomic_fetch_add(&same->refs, 1);
     } else {
         e->prepared = (struct prepared){.id = ++last_id,
-                                        .text = bytes_of(e->key + 2 + types_size, text.len),
-                                        .types = e->key + 2,
+                                        .text = bytes_of(e->key + HEAD + types_size, text.len),
+                                        .types = e->key + HEAD,
                                         .types_count = types_count,
+                                        .by_sql = by_sql,
+                                        .of = of,
                                         .turn = &e->turn};
         atomic_store(&e->refs, 1);
         hmap_insert_hashed(&table, &e->link, hash, key);
@@ -58,6 +63,23 @@ const struct prepared *prepared_intern(struct bytes text, const uint8_t *types,
         return &same->prepared;
     }
     return &e->prepared;
+}
+
+const struct prepared *prepared_intern(struct bytes text, const uint8_t *types,
+                                       uint16_t types_count)
+{
+    return intern(text, types, types_count, false, 0);
+}
+
+const struct prepared *prepared_intern_of(uint32_t client, struct bytes text, const uint8_t *types,
+                                          uint16_t types_count)
+{
+    return intern(text, types, types_count, false, client);
+}
+
+const struct prepared *prepared_intern_sql(struct bytes text)
+{
+    return intern(text, NULL, 0, true, 0);
 }
 
 static struct entry *entry_of(const struct prepared *p)

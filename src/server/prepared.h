@@ -16,6 +16,8 @@ struct prepared {
     struct bytes text;    /* without a zero */
     const uint8_t *types; /* 4 bytes each, network order */
     uint16_t types_count;
+    bool by_sql; /* the text is a whole PREPARE ... AS ... */
+    uint32_t of; /* the only client that shares it, or 0: what it means depends on its names */
     _Atomic uint32_t *turn; /* how often a change of tables was seen to make its plans void */
 };
 
@@ -24,6 +26,10 @@ enum { PREPARED_NAME = 48 };
 /* Owner: the caller holds one reference. Copies text and types. */
 const struct prepared *prepared_intern(struct bytes text, const uint8_t *types,
                                        uint16_t types_count);
+const struct prepared *prepared_intern_of(uint32_t client, struct bytes text, const uint8_t *types,
+                                          uint16_t types_count);
+/* The same of the text of an SQL PREPARE. */
+const struct prepared *prepared_intern_sql(struct bytes text);
 const struct prepared *prepared_ref(const struct prepared *p);
 void prepared_unref(const struct prepared **p);
 /* Plans made in an earlier turn give another form of rows than the statement has now. */

@@ -28,6 +28,7 @@ void server_free(struct server **ps)
     expects_done(&s->expects);
     server_forget_statements(s);
     hmap_done(&s->statements);
+    hmap_done(&s->names);
     varset_unref(&s->have);
     varset_unref(&s->now);
     varset_unref(&s->back);

@@ -93,8 +93,9 @@ struct server {
     const struct varset *back; /* where a ROLLBACK under way goes back to, if that is known */
     bool back_sure;            /* ... and was not wrong then */
 
-    struct hmap statements; /* struct server_stmt by prepared id */
-    struct dlist lru;       /* the same, most recent first */
+    struct hmap statements; /* struct server_stmt under names of ours, by prepared id */
+    struct hmap names;      /* struct server_stmt under names of clients, by name */
+    struct dlist lru;       /* both, most recent first */
     unsigned statements_count;
     const struct prepared *unnamed; /* what the unnamed statement is, or NULL */
     uint64_t unnamed_context;       /* ... and in which context */
@@ -188,10 +189,31 @@ void server_statement_name(const struct server *s, const struct prepared *p,
 /* The client's own Parse under its name goes out under the server-side one: the answer is the
  * client's. */
 void server_parse(struct server *s, const struct prepared *p, const char *name);
-/* Its Parse, in that context, was skipped because of an error before it. */
-void server_unparsed(struct server *s, const struct prepared *p, uint64_t context);
-/* DISCARD ALL, DEALLOCATE ALL: all but those whose Parse is still to be answered. */
+/* An error was the answer to it, or it was skipped because of one before it. */
+void server_skipped(struct server *s, const struct expect *e);
+/* DISCARD ALL, DEALLOCATE ALL are done: all but those whose Parse is still to be answered. */
 void server_forget_statements(struct server *s);
+/* ... is sent: whatever becomes of it, what is there now is closed before it is made again. */
+void server_doubt_statements(struct server *s);
+
+/*
+ * SQL knows statements by the names that clients gave them. These stand for the client that was
+ * here last: who comes next and has another statement of that name, or none, has it closed first.
+ */
+bool server_has_name(const struct server *s, const char *name, const struct prepared *p);
+/* Appends what makes it so; NULL: nothing has that name. An error is the client's to read. */
+void server_need_name(struct server *s, const char *name, const struct prepared *p);
+/* SQL of the client's own on its way will make it so. */
+void server_assume_name(struct server *s, const char *name, const struct prepared *p);
+/* ... or it has not, or nobody knows. */
+void server_doubt_name(struct server *s, const char *name);
+/* "cached plan must not change result type" of it. */
+void server_named_plan_failed(struct server *s, const char *name);
+/* Closes what has a name that the client did not give; with ours, all that has one of ours too. */
+void server_close_others(struct server *s, bool ours,
+                         bool (*is_given)(const void *arg, const char *name), const void *arg);
+/* As many as max_prepared at most. */
+void server_trim_statements(struct server *s);
 
 /* ---- putting it in order: clean.c */
 /*

@@ -279,23 +279,13 @@ TEST(a_rule_or_an_unknown_target_writes_everything)
 
 TEST(statements_of_unknown_effect_write_everything_and_others_nothing)
 {
-    static const enum stmt_kind all[] = {STMT_UNKNOWN, STMT_COMMIT_PREPARED,
-                                         STMT_PREPARE, STMT_EXECUTE,
-                                         STMT_DO,      STMT_CALL,
-                                         STMT_LOAD,    STMT_DDL,
-                                         STMT_UTILITY, STMT_MULTI,
-                                         STMT_EXPLAIN};
-    static const enum stmt_kind none[] = {STMT_EMPTY,
-                                          STMT_BEGIN,
-                                          STMT_COMMIT,
-                                          STMT_ROLLBACK,
-                                          STMT_SET,
-                                          STMT_RESET,
-                                          STMT_SHOW,
-                                          STMT_FETCH,
-                                          STMT_LISTEN,
-                                          STMT_DISCARD_ALL,
-                                          STMT_PREPARE_TRANSACTION};
+    static const enum stmt_kind all[] = {
+        STMT_UNKNOWN, STMT_COMMIT_PREPARED, STMT_EXECUTE, STMT_DO,     STMT_CALL, STMT_LOAD,
+        STMT_DDL,     STMT_UTILITY,         STMT_MULTI,   STMT_EXPLAIN};
+    static const enum stmt_kind none[] = {STMT_EMPTY,       STMT_BEGIN,   STMT_COMMIT,
+                                          STMT_ROLLBACK,    STMT_SET,     STMT_RESET,
+                                          STMT_SHOW,        STMT_FETCH,   STMT_LISTEN,
+                                          STMT_DISCARD_ALL, STMT_PREPARE, STMT_PREPARE_TRANSACTION};
     struct catalog *c = small();
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         CHECK(small_judge(c, small_stmt(all[i], 0, "", "", "")).writes_all);

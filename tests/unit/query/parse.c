@@ -158,8 +158,8 @@ TEST(explain_reads_unless_it_runs_what_writes)
                "EXPLAIN reads_only fusible calls:nextval");
     check_told("explain (analyze false, analyze true) select nextval('s')",
                "EXPLAIN reads_only fusible SEQUENCE calls:nextval");
-    check_told("explain analyze execute p", "EXPLAIN writes_all PREPARE UNKNOWN");
-    check_told("explain execute p", "EXPLAIN fusible");
+    check_told("explain analyze execute p", "EXPLAIN writes_all [execute p]");
+    check_told("explain execute p", "EXPLAIN fusible [execute p]");
     check_told("explain analyze create table n as select * from t",
                "EXPLAIN writes_all reads:t writes:n");
 }
@@ -196,15 +196,15 @@ TEST(transaction_control_is_told_apart)
 
 TEST(statements_about_the_session_say_what_keeps_the_server)
 {
-    check_told("prepare p as select * from t", "PREPARE PREPARE reads:t name'p'");
-    check_told("prepare p as delete from t", "PREPARE body PREPARE writes:t name'p'");
+    check_told("prepare p as select * from t", "PREPARE reads:t [prepare p] name'p'");
+    check_told("prepare p as delete from t", "PREPARE body writes:t [prepare p] name'p'");
     check_told("prepare p as select set_config('a.b', $1, false)",
-               "PREPARE params body PREPARE SETTING calls:set_config {called a.b=$1} name'p'");
-    check_told("execute p(f())", "EXECUTE writes_all PREPARE UNKNOWN calls:f name'p'");
-    check_told("deallocate p", "DEALLOCATE name'p'");
-    check_told("deallocate all", "DEALLOCATE forgets");
+               "PREPARE params body SETTING calls:set_config {called a.b=$1} [prepare p] name'p'");
+    check_told("execute p(f())", "EXECUTE writes_all calls:f [execute p] name'p'");
+    check_told("deallocate p", "DEALLOCATE [deallocate p] name'p'");
+    check_told("deallocate all", "DEALLOCATE forgets [forget]");
     check_has("select 1; deallocate all; select 2", "forgets");
-    check_told("discard all", "DISCARD_ALL resets_all resets_last forgets name'all'");
+    check_told("discard all", "DISCARD_ALL resets_all resets_last forgets [forget] name'all'");
     check_has("select lastval()", "own_sequence");
     check_has("select pg_catalog.currval($1)", "own_sequence");
     check_told("discard temp", "DISCARD frees name'temp'");
@@ -229,12 +229,26 @@ TEST(statements_about_the_session_say_what_keeps_the_server)
     check_told("call s.p(1)", "CALL writes_all UNKNOWN calls:s.p");
 }
 
+TEST(names_of_prepared_statements_come_in_order_and_with_their_places)
+{
+    check_has("prepare p as select 1; execute p; execute q; execute p; deallocate p;",
+              "[prepare p of 21] [execute p at 22 of 10] [execute q at 33 of 10]"
+              " [deallocate p at 55 of 13]");
+    check_has(" discard all; prepare p as select 1", "[forget of 12] [prepare p at 13]");
+    check_has("execute p; deallocate p; execute p",
+              "[execute p of 9] [deallocate p at 10 of 13] [execute p at 24]");
+    check_has("explain analyze create table n as execute p(1)", "[execute p]");
+    check_has("select 1 from pg_prepared_statements", "lists_names");
+    check_has("select pg_catalog.pg_prepared_statement()", "lists_names");
+    check_lacks("select 1 from pg_prepared_xacts", "lists_names");
+}
+
 TEST(what_changes_the_catalog_may_write_anything)
 {
     check_told("truncate a, s.b cascade", "DDL writes_all writes:a writes:s.b");
     check_told("refresh materialized view m", "DDL writes_all writes:m");
     check_told("create table n as select * from t", "DDL writes_all reads:t writes:n");
-    check_told("create table n as execute p", "DDL writes_all PREPARE UNKNOWN writes:n");
+    check_told("create table n as execute p", "DDL writes_all writes:n [execute p]");
     check_told("create function f() returns int language sql as 'select 1'", "DDL writes_all body");
     check_has("grant select on t to u", "DDL writes_all");
     check_has("alter table t add c int", "DDL writes_all");
@@ -268,7 +282,7 @@ TEST(several_statements_are_the_union_of_what_they_do)
     check_told("set a.b = 1; select 1", "MULTI SETTING {a.b=1}");
     check_told("set local a.b = 1; select 1", "MULTI {local a.b=1}");
     check_told("select 1; reset all", "MULTI resets_all resets_last");
-    check_told("discard all; select 1", "MULTI resets_all forgets SETTING");
+    check_told("discard all; select 1", "MULTI resets_all forgets SETTING [forget of 11]");
     check_told("reset all; reset all", "MULTI resets_all SETTING");
     check_told("; ; select 1 ; ;", "SELECT reads_only fusible");
 }
@@ -374,6 +388,7 @@ int main(void)
         RUN(transaction_control_is_told_apart),
         RUN(statements_about_the_session_say_what_keeps_the_server),
         RUN(what_changes_the_catalog_may_write_anything),
+        RUN(names_of_prepared_statements_come_in_order_and_with_their_places),
         RUN(temporary_objects_keep_the_server),
         RUN(several_statements_are_the_union_of_what_they_do),
         RUN(nothing_is_told_apart_from_white_space_and_comments),

@@ -55,7 +55,14 @@ static const char *const told_flags[] = {
     "system_column", "sample",        "unordered",  "reg",         "fusible", "params",
     "read_only",     "options",       "chain",      "transaction", "body",    "resets_all",
     "resets_last",   "rolls_back_to", "temp_drop",  "backslash",   "forgets", "own_sequence",
-    "frees",         "start",         "notifies",
+    "frees",         "start",         "notifies",   "lists_names",
+};
+
+static const char *const told_namings[] = {
+    [NAMING_PREPARE] = "prepare",
+    [NAMING_EXECUTE] = "execute",
+    [NAMING_DEALLOCATE] = "deallocate",
+    [NAMING_FORGET] = "forget",
 };
 
 static const char *const told_pins[] = {
@@ -93,7 +100,16 @@ static inline void tell_setting(struct buf *out, const struct stmt_setting *s)
     buf_printf(out, "}");
 }
 
-/* KIND flags PINS reads:a writes:b calls:c {settings} name'n'. The caller frees. */
+static inline void tell_named(struct buf *out, const struct stmt_named *n)
+{
+    buf_printf(out, " [%s%s%s", told_namings[n->what], n->name == NULL ? "" : " ",
+               n->name == NULL ? "" : n->name);
+    if (n->start > 0) { buf_printf(out, " at %u", n->start); }
+    if (n->len != UINT32_MAX) { buf_printf(out, " of %u", n->len); }
+    buf_put_u8(out, ']');
+}
+
+/* KIND flags PINS reads:a writes:b calls:c {settings} [named] name'n'. The caller frees. */
 static inline char *tell_statement(const struct statement *s)
 {
     struct buf out = {0};
@@ -108,6 +124,7 @@ static inline char *tell_statement(const struct statement *s)
         const struct stmt_channel *c = &s->channels[i];
         buf_printf(&out, " %s:%s", c->listens ? "on" : "off", c->name == NULL ? "*" : c->name);
     }
+    for (uint32_t i = 0; i < s->named_count; i++) { tell_named(&out, &s->named[i]); }
     if (s->name != NULL) { buf_printf(&out, " name'%s'", s->name); }
     char *text = mem_strdup(buf_text(&out));
     buf_done(&out);

@@ -75,6 +75,13 @@ static void check_owed(enum expect_kind kind, enum expect_owner owner, const str
     expect_done(&e);
 }
 
+/* The server skipped a Parse of it, in the context without settings. */
+static void skip_parse(const struct prepared *p)
+{
+    const struct expect e = {.kind = EXPECT_PARSE, .owner = OWNER_NOBODY, .prepared = p};
+    server_skipped(server, &e);
+}
+
 TEST(a_statement_that_is_needed_is_parsed_once_and_its_answer_swallowed)
 {
     CHECK(!server_has(server, b));
@@ -139,7 +146,7 @@ TEST(a_skipped_parse_is_sent_again_when_it_is_needed)
     server_need(server, b);
     expects_clear(&server->expects);
     buf_clear(&server->stream.out);
-    server_unparsed(server, b, 0);
+    skip_parse(b);
     CHECK(server_has(server, a) && !server_has(server, b));
     CHECK(server->statements_count == 1);
     server_need(server, b);
@@ -160,7 +167,7 @@ TEST(what_is_read_under_other_settings_is_another_statement)
     CHECK(!server_has(server, a) && strcmp(plain, other) != 0);
     server_need(server, a);
     CHECK(server_has(server, a) && server->statements_count == 2);
-    server_unparsed(server, a, 0);
+    skip_parse(a);
     CHECK(server_has(server, a) && server->statements_count == 1);
     server_reads_oddly(server);
     CHECK(!server_has(server, a));
@@ -189,11 +196,11 @@ TEST(a_void_plan_is_made_anew_on_every_server)
 
 TEST(the_fate_of_a_statement_that_is_gone_already_is_of_no_interest)
 {
-    server_unparsed(server, a, 0);
+    skip_parse(a);
     server_need(server, a);
     expects_clear(&server->expects);
     server_forget_statements(server);
-    server_unparsed(server, a, 0);
+    skip_parse(a);
     CHECK(server->statements_count == 0);
 }
 
@@ -246,6 +253,100 @@ TEST(a_statement_lives_on_a_server_when_every_client_has_forgotten_it)
     prepared_unref(&p);
 }
 
+static const struct prepared *named(const char *sql)
+{
+    return prepared_intern_sql(bytes_str(sql));
+}
+
+/* The kinds of messages sent since the last look. */
+static void check_kinds(const char *kinds)
+{
+    struct bytes sent = buf_view(&server->stream.out);
+    while (sent.len > 0) {
+        CHECK(*kinds != '\0' && sent.ptr[0] == (uint8_t)*kinds);
+        kinds++;
+        sent = bytes_skip(sent, 1 + get_u32(sent.ptr + 1));
+    }
+    CHECK(*kinds == '\0');
+    buf_clear(&server->stream.out);
+}
+
+TEST(a_name_stands_for_the_statement_of_who_was_here_last)
+{
+    const struct prepared *one = named("prepare x as select 1"),
+                          *two = named("prepare x as select 2");
+    CHECK(server_has_name(server, "x", NULL));
+    server_need_name(server, "x", one);
+    check_kinds("PBEC"); /* the portal is closed */
+    CHECK(server_has_name(server, "x", one) && !server_has_name(server, "x", two));
+    server_need_name(server, "x", one);
+    check_kinds("");
+    server_need_name(server, "x", a); /* by protocol */
+    check_kinds("CP");
+    server_need_name(server, "x", NULL);
+    check_kinds("C");
+    server_need_name(server, "x", NULL);
+    check_kinds("");
+    prepared_unref(&one);
+    prepared_unref(&two);
+}
+
+TEST(a_name_whose_fate_is_unknown_is_closed_before_it_is_used)
+{
+    const struct prepared *one = named("prepare x as select 1");
+    server_assume_name(server, "x", one);
+    CHECK(server_has_name(server, "x", one));
+    struct expects x = {0};
+    expects_push(&x, EXPECT_EXECUTE, OWNER_CLIENT, NULL);
+    expects_add_naming(&x, NAMING_DEALLOCATE, "x", NULL);
+    expects_add_naming(&x, NAMING_DEALLOCATE, "nosuch", NULL);
+    server_assume_name(server, "x", NULL);
+    struct expect e = expects_pop(&x);
+    server_skipped(server, &e);
+    CHECK(!server_has_name(server, "x", one) && !server_has_name(server, "x", NULL));
+    CHECK(!server_has_name(server, "nosuch", NULL));
+    server_need_name(server, "x", one);
+    check_kinds("CPBEC");
+    server_need_name(server, "nosuch", NULL);
+    check_kinds("C");
+    CHECK(server_has_name(server, "x", one) && server->statements_count == 1);
+    expect_done(&e);
+    expects_done(&x);
+    prepared_unref(&one);
+}
+
+TEST(what_discard_all_may_have_dropped_is_closed_before_it_is_parsed_again)
+{
+    const struct prepared *one = named("prepare x as select 1");
+    server_need(server, a);
+    server_need_name(server, "x", one);
+    expects_clear(&server->expects);
+    buf_clear(&server->stream.out);
+    server_doubt_statements(server);
+    CHECK(!server_has(server, a) && !server_has_name(server, "x", one));
+    server_need(server, a);
+    check_kinds("CP");
+    server_need_name(server, "x", one);
+    check_kinds("CPBEC");
+    server_forget_statements(server); /* it was done before those were made */
+    CHECK(server_has(server, a) && server_has_name(server, "x", one));
+    prepared_unref(&one);
+}
+
+TEST(names_count_among_the_statements_that_are_kept)
+{
+    const struct prepared *one = named("prepare x as select 1");
+    server_need_name(server, "x", one);
+    server_need(server, a);
+    server_need(server, b); /* closes x, which is the oldest */
+    CHECK(server->statements_count == 2 && server_has_name(server, "x", NULL));
+    server_need_name(server, "x", one); /* a text may need many at a time */
+    CHECK(server->statements_count == 3);
+    server_trim_statements(server);
+    CHECK(server->statements_count == 2 && server_has_name(server, "x", one));
+    prepared_unref(&one);
+}
+
 #define EACH(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -264,6 +365,10 @@ int main(void)
         EACH(discard_all_keeps_what_is_parsed_behind_it),
         EACH(many_statements_never_exceed_the_limit),
         EACH(a_statement_lives_on_a_server_when_every_client_has_forgotten_it),
+        EACH(a_name_stands_for_the_statement_of_who_was_here_last),
+        EACH(a_name_whose_fate_is_unknown_is_closed_before_it_is_used),
+        EACH(what_discard_all_may_have_dropped_is_closed_before_it_is_parsed_again),
+        EACH(names_count_among_the_statements_that_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
