@@ -22,14 +22,15 @@ enum fact_kind {
     FACT_RULE,
     FACT_SEQUENCE,
     FACT_CALL,
+    FACT_DOMAIN,
 };
 
 struct fact {
     enum fact_kind kind;
     uint32_t oid, other;
     enum build_when when;
-    const char *name;       /* FACT_CALL; in the catalog's arena */
-    struct statement *text; /* FACT_DEFINITION, FACT_POLICY; one reference */
+    const char *name;       /* FACT_CALL, FACT_DOMAIN; in the catalog's arena */
+    struct statement *text; /* FACT_DEFINITION, FACT_POLICY, FACT_DOMAIN; one reference */
 };
 
 /* A function's body, until calls between functions are followed. */
@@ -203,12 +204,27 @@ void build_function(struct build *b, const struct function_source *source)
         (struct source){.function = f, .text = mem_strdup(source->text)};
 }
 
-void build_operator(struct build *b, const char *name, const char *language, char volatility)
+void build_unnamed(struct build *b, const char *name, const char *language, char volatility)
 {
     /* A compiled STABLE function looks at settings; any other may look at tables. */
     bool compiled = strcmp(language, "c") == 0 || strcmp(language, "internal") == 0;
     if (volatility == 'i' || (volatility == 's' && compiled)) { return; }
-    b->c->operators = (struct obstacle){JUDGE_FUNCTION, keep(b, name)};
+    b->c->unnamed = (struct obstacle){JUDGE_FUNCTION, keep(b, name)};
+}
+
+void build_domain(struct build *b, const char *name, struct statement *check)
+{
+    struct fact *f = add_fact(b, FACT_DOMAIN, 0, 0);
+    f->name = keep(b, name);
+    f->text = statement_ref(check);
+}
+
+void build_time_column(struct build *b, const char *name)
+{
+    struct time_column *t = arena_new(&b->c->arena, struct time_column);
+    t->name = keep(b, name);
+    if (hmap_find(&b->c->times, bytes_str(t->name)) != NULL) { return; }
+    hmap_insert(&b->c->times, &t->link, bytes_str(t->name));
 }
 
 /* A body that names another function has that one's effects. True when something changed. */
@@ -299,6 +315,7 @@ static void link_relations(struct build *b)
         case FACT_POLICY:
         case FACT_RULE:
         case FACT_SEQUENCE:
+        case FACT_DOMAIN:
         case FACT_CALL: break;
         }
     }
@@ -381,6 +398,8 @@ static void add_definition(struct build *b, struct relation *r, const struct sta
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         if ((s->flags & flags[i].flag) != 0) { set_obstacle(r, flags[i].reason, r->name); }
     }
+    const char *moving = catalog_moving_cast(b->c, s);
+    if (moving != NULL) { set_obstacle(r, JUDGE_TIME, keep(b, moving)); }
     if (reads_system(s)) {
         set_obstacle(r, JUDGE_CATALOG_RELATION, r->name);
         r->not_on_replica = true;
@@ -415,6 +434,8 @@ static void add_policy(struct build *b, struct relation *r, const struct stateme
     if (s->kind != STMT_SELECT || (s->flags & STMT_READS_ONLY) == 0 || (s->flags & unclear) != 0) {
         set_unclear(r, r->name);
     }
+    const char *moving = catalog_moving_cast(b->c, s);
+    if (moving != NULL) { set_unclear(r, keep(b, moving)); }
     if (reads_system(s)) {
         set_unclear(r, r->name);
         r->not_on_replica = true;
@@ -438,10 +459,24 @@ static void add_policy(struct build *b, struct relation *r, const struct stateme
     }
 }
 
+/* A domain is checked by casts that no text shows. */
+static void add_domain(struct build *b, const char *name, const struct statement *check)
+{
+    const uint32_t moving = STMT_TIME | STMT_TIME_LITERAL | STMT_USER | STMT_REG_CAST;
+    bool plain = check->kind == STMT_SELECT && (check->flags & moving) == 0;
+    for (uint32_t i = 0; i < check->functions_count; i++) {
+        const struct function *f = catalog_function(b->c, check->functions[i].name);
+        bool constant = f != NULL && f->user && !f->builtin && f->user_volatility == 'i';
+        plain = plain && (constant || catalog_call(b->c, &check->functions[i]).cacheable);
+    }
+    if (!plain) { b->c->unnamed = (struct obstacle){JUDGE_FUNCTION, name}; }
+}
+
 static void add_effects(struct build *b)
 {
     for (size_t i = 0; i < b->facts_count; i++) {
         const struct fact *f = &b->facts[i];
+        if (f->kind == FACT_DOMAIN) { add_domain(b, f->name, f->text); }
         struct relation *r = relation_of(b, f->oid);
         if (r == NULL) { continue; }
         if (f->kind == FACT_CALL) { add_call(b, r, f); }

@@ -41,8 +41,12 @@ void build_calls(struct build *b, uint32_t relation, enum build_when when, const
 
 void build_builtin(struct build *b, const char *name, char volatility);
 void build_function(struct build *b, const struct function_source *source);
-/* A user's operator and its function. */
-void build_operator(struct build *b, const char *name, const char *language, char volatility);
+/* A user's operator, cast or base type, and its function. */
+void build_unnamed(struct build *b, const char *name, const char *language, char volatility);
+/* A domain's check: `SELECT expression`, parsed. */
+void build_domain(struct build *b, const char *name, struct statement *check);
+/* Every column of that name is a time or a number. */
+void build_time_column(struct build *b, const char *name);
 
 /* version: of the content, rules left out; they are mixed in here. Frees the build. */
 struct catalog *build_finish(struct build **b, const struct config *cfg, uint64_t version);

@@ -21,6 +21,7 @@ void catalog_unref(struct catalog **ret)
     hmap_done(&c->by_oid);
     hmap_done(&c->by_name);
     hmap_done(&c->functions);
+    hmap_done(&c->times);
     arena_done(&c->arena);
     mem_free(&c);
 }
@@ -103,6 +104,15 @@ struct call catalog_call(const struct catalog *c, const struct stmt_name *name)
         call.sequences = f->sequences || f->writes;
     }
     return call;
+}
+
+const char *catalog_moving_cast(const struct catalog *c, const struct statement *s)
+{
+    for (uint32_t i = 0; i < s->casts_count; i++) {
+        const char *name = s->casts[i].name;
+        if (hmap_find(&c->times, bytes_str(name)) == NULL) { return name; }
+    }
+    return NULL;
 }
 
 bool catalog_reads_setting(const struct catalog *c, const struct stmt_name *name)

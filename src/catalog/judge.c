@@ -176,9 +176,9 @@ static void judge_calls(const struct catalog *c, const struct statement *s, stru
         const char *name = s->settings[i].name;
         if (name == NULL || is_server_setting(name)) { j->replica = false; }
     }
-    if (c->operators.reason != JUDGE_CACHEABLE) {
-        refuse(j, c->operators.reason, c->operators.culprit);
-    }
+    if (c->unnamed.reason != JUDGE_CACHEABLE) { refuse(j, c->unnamed.reason, c->unnamed.culprit); }
+    const char *moving = catalog_moving_cast(c, s);
+    if (moving != NULL) { refuse(j, JUDGE_TIME, moving); }
 }
 
 static void add_keyed(struct judgement *j, const char *name, const struct relation *because)

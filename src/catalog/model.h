@@ -65,6 +65,12 @@ struct function {
     bool taints, writes, reads, sequences;    /* one of the user's may */
 };
 
+/* A column's name that means a time, or a number, wherever it is used. */
+struct time_column {
+    struct hlink link; /* key: name */
+    const char *name;
+};
+
 struct rule {
     int64_t ttl_us;
     int mode;   /* enum rule_mode */
@@ -75,18 +81,22 @@ struct catalog {
     atomic_uint refs;
     uint64_t version;
     struct arena arena;
-    struct hmap by_oid, by_name, functions;
+    struct hmap by_oid, by_name, functions, times;
     struct rule *rules;
     size_t rules_count;
     bool has_rules;
-    struct obstacle
-        operators; /* a user's operator may read or change anything: nothing is cached */
+    /* a user's operator, cast or domain, called without being named, may read or change anything:
+       nothing is cached */
+    struct obstacle unnamed;
 };
 
 const struct relation *catalog_relation(const struct catalog *c, uint32_t oid);
 /* The first of all relations of that name. */
 const struct relation *catalog_named(const struct catalog *c, const char *name);
 const struct function *catalog_function(const struct catalog *c, const char *name);
+
+/* The cast of a column that may hold text which means another time later, or NULL. */
+const char *catalog_moving_cast(const struct catalog *c, const struct statement *s);
 
 /* What a call by that name means; schema NULL: not qualified. */
 struct call {

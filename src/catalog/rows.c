@@ -19,6 +19,7 @@ const char load_snapshot_sql[] = "SELECT txid_current_snapshot()::text";
  * are read through pg_roles, which has no xmin. A false alarm costs one load, whose content then
  * decides.
  */
+/* clang-format off */
 #define SUM_OF(oid)                                                                                \
     " SELECT count(*) AS n, sum(hashint8extended((" oid "::int8 << 32) | xmin::text::int8, 0)) "   \
     "AS h"
@@ -29,54 +30,35 @@ const char load_snapshot_sql[] = "SELECT txid_current_snapshot()::text";
 const char load_fingerprint_sql[] =
     "WITH temp AS MATERIALIZED (SELECT oid FROM pg_class WHERE relpersistence = 't'),"
     " sums AS ("
-    " SELECT 'class' AS what, n, h FROM (" SUM_OF(
-        "oid") " FROM pg_class WHERE relpersistence <> 't' AND relkind IN "
-               "('r','v','m','f','p','S')) AS s" ONE(
-                   "attribute", "attrelid",
-                   "pg_attribute" NOT_TEMP("attrelid") " AND attrelid >= 16384")
-                   ONE("namespace", "oid", "pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'")
-                       ONE("proc", "oid", "pg_proc") ONE("policy", "oid", "pg_policy") ONE(
-                           "rewrite", "oid",
-                           "pg_rewrite" NOT_TEMP("ev_class")) ONE("trigger", "oid",
-                                                                  "pg_trigger" NOT_TEMP("tgrelid"))
-                           ONE("constraint", "oid", "pg_constraint" NOT_TEMP("conrelid")) ONE(
-                               "attrdef", "oid", "pg_attrdef" NOT_TEMP("adrelid"))
-                               ONE("inherits", "inhrelid", "pg_inherits" NOT_TEMP("inhrelid")) ONE(
-                                   "operator", "oid",
-                                   "pg_operator WHERE oid >= 16384") ONE("cast", "oid", "pg_cast")
-                                   ONE("type", "oid", "pg_type WHERE typtype IN ('e','d','r','m')")
-                                       ONE("enum", "oid", "pg_enum") ONE(
-                                           "collation", "oid",
-                                           "pg_collation WHERE oid >= 16384") ONE("ts_config",
-                                                                                  "oid",
-                                                                                  "pg_ts_config")
-                                           ONE("ts_dict", "oid", "pg_ts_dict") ONE(
-                                               "ts_config_map", "mapcfg",
-                                               "pg_ts_config_map") ONE("extension", "oid",
-                                                                       "pg_extension")
-                                               ONE("members", "roleid", "pg_auth_members") ONE(
-                                                   "settings",
-                                                   "(setdatabase::int8 # setrole::int8)",
-                                                   "pg_db_role_setting")
-                                                   ONE("database", "oid",
-                                                       "pg_database WHERE datname = "
-                                                       "current_database()") " UNION ALL SELECT "
-                                                                             "'roles', count(*), "
-                                                                             "sum(hashtextextended("
-                                                                             "concat_ws(' ', oid, "
-                                                                             "rolname,"
-                                                                             " rolsuper, "
-                                                                             "rolinherit, "
-                                                                             "rolbypassrls), 0)) "
-                                                                             "FROM pg_roles)"
-                                                                             " SELECT "
-                                                                             "md5(string_agg("
-                                                                             "concat_ws(' ', what, "
-                                                                             "n, h), ',' ORDER BY "
-                                                                             "what)),"
-                                                                             " txid_current_"
-                                                                             "snapshot()::text "
-                                                                             "FROM sums";
+    " SELECT 'class' AS what, n, h FROM (" SUM_OF("oid")
+    " FROM pg_class WHERE relpersistence <> 't' AND relkind IN ('r','v','m','f','p','S')) AS s"
+    ONE("attribute", "attrelid", "pg_attribute" NOT_TEMP("attrelid") " AND attrelid >= 16384")
+    ONE("namespace", "oid", "pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'")
+    ONE("proc", "oid", "pg_proc")
+    ONE("policy", "oid", "pg_policy")
+    ONE("rewrite", "oid", "pg_rewrite" NOT_TEMP("ev_class"))
+    ONE("trigger", "oid", "pg_trigger" NOT_TEMP("tgrelid"))
+    ONE("constraint", "oid", "pg_constraint" NOT_TEMP("conrelid"))
+    ONE("attrdef", "oid", "pg_attrdef" NOT_TEMP("adrelid"))
+    ONE("inherits", "inhrelid", "pg_inherits" NOT_TEMP("inhrelid"))
+    ONE("operator", "oid", "pg_operator WHERE oid >= 16384")
+    ONE("cast", "oid", "pg_cast")
+    ONE("type", "oid", "pg_type WHERE typtype IN ('e','d','r','m') OR"
+                       " (typtype = 'b' AND oid >= 16384 AND typelem = 0)")
+    ONE("enum", "oid", "pg_enum")
+    ONE("collation", "oid", "pg_collation WHERE oid >= 16384")
+    ONE("ts_config", "oid", "pg_ts_config")
+    ONE("ts_dict", "oid", "pg_ts_dict")
+    ONE("ts_config_map", "mapcfg", "pg_ts_config_map")
+    ONE("extension", "oid", "pg_extension")
+    ONE("members", "roleid", "pg_auth_members")
+    ONE("settings", "(setdatabase::int8 # setrole::int8)", "pg_db_role_setting")
+    ONE("database", "oid", "pg_database WHERE datname = current_database()")
+    " UNION ALL SELECT 'roles', count(*), sum(hashtextextended(concat_ws(' ', oid, rolname,"
+    " rolsuper, rolinherit, rolbypassrls), 0)) FROM pg_roles)"
+    " SELECT md5(string_agg(concat_ws(' ', what, n, h), ',' ORDER BY what)),"
+    " txid_current_snapshot()::text FROM sums";
+/* clang-format on */
 
 /* ---- rows to facts */
 
@@ -188,20 +170,69 @@ static void functions(struct build *b, const PGresult *r)
     }
 }
 
-static void operators(struct build *b, const PGresult *r)
+static void unnamed(struct build *b, const PGresult *r)
 {
     for (int i = 0; i < PQntuples(r); i++) {
-        build_operator(b, text_at(r, i, 0), text_at(r, i, 1), text_at(r, i, 2)[0]);
+        build_unnamed(b, text_at(r, i, 0), text_at(r, i, 1), text_at(r, i, 2)[0]);
     }
+}
+
+static void domains(struct build *b, const PGresult *r)
+{
+    for (int i = 0; i < PQntuples(r); i++) {
+        struct statement *s = query_parse(bytes_str(text_at(r, i, 1)), DEFINITION_BYTES);
+        build_domain(b, text_at(r, i, 0), s);
+        statement_unref(&s);
+    }
+}
+
+static void time_columns(struct build *b, const PGresult *r)
+{
+    for (int i = 0; i < PQntuples(r); i++) { build_time_column(b, text_at(r, i, 0)); }
 }
 
 /* ---- the questions */
 
+/* clang-format off */
 #define DEPENDS(class, oid, on)                                                                    \
     " JOIN pg_depend AS d ON d.classid = '" class "'::regclass AND d.objid = " oid                 \
-                                                  " AND d.refclassid = '" on "'::regclass"
-#define PROC(oid) " JOIN pg_proc AS p ON p.oid = " oid
-#define SYSTEM    "('pg_catalog'::regnamespace, 'information_schema'::regnamespace)"
+    " AND d.refclassid = '" on "'::regclass"
+#define PROC(oid)     " JOIN pg_proc AS p ON p.oid = " oid
+#define OPERATOR(oid) " JOIN pg_operator AS o ON o.oid = " oid PROC("o.oprcode")
+#define LANGUAGE      " JOIN pg_language AS l ON l.oid = p.prolang"
+#define SYSTEM        "('pg_catalog'::regnamespace, 'information_schema'::regnamespace)"
+
+static const char calls_sql[] =
+    "SELECT tgrelid, 't', proname FROM pg_trigger" PROC("tgfoid")
+    " WHERE (NOT tgisinternal OR p.pronamespace NOT IN " SYSTEM ") AND tgenabled <> 'D'"
+    " UNION SELECT a.adrelid, 'w', p.proname FROM pg_attrdef AS a"
+    DEPENDS("pg_attrdef", "a.oid", "pg_proc") PROC("d.refobjid")
+    " UNION SELECT c.conrelid, 'w', p.proname FROM pg_constraint AS c"
+    DEPENDS("pg_constraint", "c.oid", "pg_proc") PROC("d.refobjid")
+    " UNION SELECT r.ev_class, 'v', p.proname FROM pg_rewrite AS r"
+    DEPENDS("pg_rewrite", "r.oid", "pg_proc") PROC("d.refobjid")
+    " UNION SELECT r.ev_class, 'v', p.proname FROM pg_rewrite AS r"
+    DEPENDS("pg_rewrite", "r.oid", "pg_operator") OPERATOR("d.refobjid")
+    " UNION SELECT l.polrelid, 'p', p.proname FROM pg_policy AS l"
+    DEPENDS("pg_policy", "l.oid", "pg_proc") PROC("d.refobjid")
+    " UNION SELECT l.polrelid, 'p', p.proname FROM pg_policy AS l"
+    DEPENDS("pg_policy", "l.oid", "pg_operator") OPERATOR("d.refobjid")
+    " UNION SELECT t.typrelid, 'c', p.proname FROM pg_proc AS p"
+    " JOIN pg_type AS t ON t.oid = p.proargtypes[0]"
+    " WHERE t.typtype = 'c' AND p.pronargs - p.pronargdefaults <= 1"
+    " AND p.pronamespace NOT IN " SYSTEM
+    " ORDER BY 1, 2, 3";
+
+static const char unnamed_sql[] =
+    "SELECT o.oprname::text, l.lanname, p.provolatile FROM pg_operator AS o"
+    PROC("o.oprcode") LANGUAGE " WHERE o.oid >= 16384"
+    " UNION SELECT format_type(c.castsource, NULL) || '::' || format_type(c.casttarget, NULL),"
+    " l.lanname, p.provolatile FROM pg_cast AS c"
+    PROC("c.castfunc") LANGUAGE " WHERE c.oid >= 16384"
+    " UNION SELECT t.typname::text, l.lanname, p.provolatile FROM pg_type AS t"
+    PROC("t.typinput") LANGUAGE " WHERE t.oid >= 16384 AND t.typtype = 'b'"
+    " ORDER BY 1, 2, 3";
+/* clang-format on */
 
 static const struct load_step steps[] = {
     {"SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relrowsecurity"
@@ -230,93 +261,7 @@ static const struct load_step steps[] = {
      " AND (confdeltype IN ('c','n','d') OR confupdtype IN ('c','n','d')) ORDER BY 1, 2",
      cascades},
     /* what is called without being named */
-    {"SELECT tgrelid, 't', proname FROM pg_trigger" PROC(
-         "tgfoid") " WHERE (NOT tgisinternal OR p.pronamespace NOT IN " SYSTEM
-                   ") AND tgenabled <> 'D'"
-                   " UNION SELECT a.adrelid, 'w', p.proname FROM pg_attrdef AS a" DEPENDS(
-                       "pg_attrdef", "a.oid", "pg_proc")
-                       PROC(
-                           "d.refobjid") " UNION SELECT c.conrelid, 'w', p.proname FROM "
-                                         "pg_constraint AS c" DEPENDS("pg_constraint", "c.oid", "pg_proc") PROC("d.refobjid") " UNION SELECT r.ev_class, 'v', p.proname FROM pg_rewrite AS r" DEPENDS(
-                                             "pg_rewrite", "r.oid",
-                                             "pg_proc")
-                                             PROC(
-                                                 "d.refobjid") " UNION SELECT r.ev_class, 'v', "
-                                                               "p.proname FROM pg_rewrite AS "
-                                                               "r" DEPENDS("pg_rewrite", "r.oid", "pg_operator") " JOIN pg_operator AS o ON o.oid = d.refobjid" PROC(
-                                                                   "o.oprcode") " UNION SELECT "
-                                                                                "l.polrelid, "
-                                                                                "'p', p.proname "
-                                                                                "FROM pg_policy "
-                                                                                "AS l" DEPENDS("p"
-                                                                                               "g"
-                                                                                               "_"
-                                                                                               "p"
-                                                                                               "o"
-                                                                                               "l"
-                                                                                               "i"
-                                                                                               "c"
-                                                                                               "y",
-                                                                                               "l"
-                                                                                               "."
-                                                                                               "o"
-                                                                                               "i"
-                                                                                               "d",
-                                                                                               "p"
-                                                                                               "g"
-                                                                                               "_"
-                                                                                               "p"
-                                                                                               "r"
-                                                                                               "o"
-                                                                                               "c")
-                                                                                    PROC(
-                                                                                        "d."
-                                                                                        "refobji"
-                                                                                        "d") " U"
-                                                                                             "NI"
-                                                                                             "ON"
-                                                                                             " S"
-                                                                                             "EL"
-                                                                                             "EC"
-                                                                                             "T "
-                                                                                             "l."
-                                                                                             "po"
-                                                                                             "lr"
-                                                                                             "el"
-                                                                                             "id"
-                                                                                             ", "
-                                                                                             "'p"
-                                                                                             "',"
-                                                                                             " p"
-                                                                                             ".p"
-                                                                                             "ro"
-                                                                                             "na"
-                                                                                             "me"
-                                                                                             " F"
-                                                                                             "RO"
-                                                                                             "M "
-                                                                                             "pg"
-                                                                                             "_p"
-                                                                                             "ol"
-                                                                                             "ic"
-                                                                                             "y "
-                                                                                             "AS"
-                                                                                             " "
-                                                                                             "l" DEPENDS("pg_policy", "l.oid", "pg_operator") " JOIN pg_operator AS o ON o.oid = d.refobjid" PROC(
-                                                                                                 "o"
-                                                                                                 "."
-                                                                                                 "o"
-                                                                                                 "p"
-                                                                                                 "r"
-                                                                                                 "c"
-                                                                                                 "o"
-                                                                                                 "d"
-                                                                                                 "e") " UNION SELECT t.typrelid, 'c', p.proname FROM pg_proc AS p"
-                                                                                                      " JOIN pg_type AS t ON t.oid = p.proargtypes[0]"
-                                                                                                      " WHERE t.typtype = 'c' AND p.pronargs - p.pronargdefaults <= 1"
-                                                                                                      " AND p.pronamespace NOT IN " SYSTEM
-                                                                                                      " ORDER BY 1, 2, 3",
-     calls},
+    {calls_sql, calls},
     {"SELECT polrelid, 'SELECT ' || pg_get_expr(polqual, polrelid) FROM pg_policy"
      " WHERE polcmd IN ('*','r') AND polqual IS NOT NULL ORDER BY 1, 2",
      policies},
@@ -338,10 +283,18 @@ static const struct load_step steps[] = {
      " LEFT JOIN pg_extension AS e ON e.oid = d.refobjid"
      " WHERE p.pronamespace NOT IN " SYSTEM " ORDER BY 1, 2, 3, 4, 5",
      functions},
-    {"SELECT o.oprname, l.lanname, p.provolatile FROM pg_operator AS o" PROC(
-         "o.oprcode") " JOIN pg_language AS l ON l.oid = p.prolang WHERE o.oid >= 16384 ORDER BY "
-                      "1, 2, 3",
-     operators},
+    {unnamed_sql, unnamed},
+    {"SELECT t.typname, 'SELECT ' || pg_get_expr(k.conbin, 0) FROM pg_constraint AS k"
+     " JOIN pg_type AS t ON t.oid = k.contypid WHERE k.contype = 'c' AND k.oid >= 16384"
+     " ORDER BY 1, 2",
+     domains},
+    {"SELECT a.attname FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid"
+     " JOIN pg_type AS t ON t.oid = a.atttypid"
+     " WHERE c.oid >= 16384 AND c.relkind IN ('r','v','m','f','p') AND c.relpersistence <> 't'"
+     " AND a.attnum > 0 AND NOT a.attisdropped GROUP BY 1"
+     " HAVING bool_and(t.typcategory IN ('D','N','B','T')) AND bool_or(t.typcategory = 'D')"
+     " ORDER BY 1",
+     time_columns},
     /* what results look like and who may see them */
     {"SELECT md5(string_agg(concat_ws(' ', attrelid, attnum, attname, atttypid, atttypmod,"
      " attisdropped, attcollation, attacl), ',' ORDER BY attrelid, attnum))"

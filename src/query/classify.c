@@ -379,6 +379,7 @@ bool classify(struct facts *f, const PgQuery__ParseResult *tree)
         f->name = name_or_null(v.name);
     }
     if (w.too_many_names || f->named.count > NAMED_MOST) { return false; }
+    facts_check_casts(f);
     f->count = (uint32_t)tree->n_stmts;
     if (f->count == 0) {
         f->kind = STMT_EMPTY;

@@ -27,6 +27,25 @@ void facts_add_name(struct name_list *list, const char *schema, const char *name
     list->items[list->count++] = (struct stmt_name){.schema = schema, .name = name};
 }
 
+static bool names(const struct name_list *list, const char *name)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (strcmp(list->items[i].name, name) == 0) { return true; }
+    }
+    return false;
+}
+
+void facts_check_casts(struct facts *f)
+{
+    bool doubt = f->renames && f->casts.count > 0;
+    /* a hostile text of many of both is not worth the time */
+    doubt = doubt || (uint64_t)f->casts.count * f->aliases.count > REPEAT_WINDOW * REPEAT_WINDOW;
+    for (uint32_t i = 0; i < f->casts.count && !doubt; i++) {
+        doubt = names(&f->aliases, f->casts.items[i].name);
+    }
+    if (doubt) { f->flags |= STMT_TIME_LITERAL; }
+}
+
 void facts_add_setting(struct facts *f, struct stmt_setting setting)
 {
     struct setting_list *list = &f->settings;
@@ -183,6 +202,8 @@ void facts_drop_lists(struct facts *f)
     mem_free(&f->reads.items);
     mem_free(&f->writes.items);
     mem_free(&f->functions.items);
+    mem_free(&f->casts.items);
+    mem_free(&f->aliases.items);
     mem_free(&f->settings.items);
     mem_free(&f->channels.items);
     mem_free(&f->named.items);
@@ -191,7 +212,7 @@ void facts_drop_lists(struct facts *f)
 struct statement *facts_finish(struct facts *f)
 {
     size_t size = sizeof(struct holder) + names_size(&f->reads) + names_size(&f->writes) +
-                  names_size(&f->functions) + settings_size(&f->settings) +
+                  names_size(&f->functions) + names_size(&f->casts) + settings_size(&f->settings) +
                   channels_size(&f->channels) + named_size(&f->named) + text_size(f->name) +
                   f->error.len;
     struct holder *h = mem_zeroed(size);
@@ -209,6 +230,8 @@ struct statement *facts_finish(struct facts *f)
     s->writes = put_names(&at, &f->writes);
     s->functions_count = f->functions.count;
     s->functions = put_names(&at, &f->functions);
+    s->casts_count = f->casts.count;
+    s->casts = put_names(&at, &f->casts);
     s->settings_count = f->settings.count;
     s->settings = put_settings(&at, &f->settings);
     s->channels_count = f->channels.count;

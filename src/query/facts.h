@@ -31,7 +31,9 @@ struct facts {
     struct arena arena; /* strings that the tree does not hold */
     enum stmt_kind kind;
     uint32_t count, flags, pins;
-    struct name_list reads, writes, functions;
+    struct name_list reads, writes, functions, casts;
+    struct name_list aliases; /* what sub-selects call their columns; not in the statement */
+    bool renames;             /* columns have names that are nowhere in the text */
     struct setting_list settings;
     struct channel_list channels;
     struct named_list named;
@@ -41,6 +43,8 @@ struct facts {
 
 /* Adds a name unless it is among the latest ones; an empty schema is none. */
 void facts_add_name(struct name_list *list, const char *schema, const char *name);
+/* Casts of columns that are not what their name says are doubtful. Once, at the end. */
+void facts_check_casts(struct facts *f);
 void facts_add_setting(struct facts *f, struct stmt_setting setting);
 void facts_add_channel(struct facts *f, struct stmt_channel channel);
 /* EXECUTE of a name counts once while no other than EXECUTE stands between. */

@@ -62,7 +62,8 @@ enum stmt_flag {
     STMT_TIME = 1 << 3,         /* CURRENT_DATE and friends (SQLValueFunction but for the users) */
     STMT_USER = 1 << 4,         /* CURRENT_USER, SESSION_USER, CURRENT_ROLE, CURRENT_SCHEMA ... */
     STMT_TIME_LITERAL = 1 << 5, /* a string constant that holds now, today, tomorrow or yesterday as
-                                   a word, in any case: '10:00 today' is a moving time too */
+                                   a word, in any case: '10:00 today' is a moving time too; or a
+                                   cast that may find such a text */
     STMT_SYSTEM_COLUMN = 1 << 6, /* ctid, xmin, xmax, cmin, cmax, tableoid */
     STMT_SAMPLE = 1 << 7,        /* TABLESAMPLE */
     STMT_LIMIT_UNORDERED = 1 << 8,
@@ -149,12 +150,15 @@ struct statement {
     uint32_t count; /* statements in the text; 0 for EMPTY and UNKNOWN */
     uint32_t flags; /* enum stmt_flag */
     uint32_t pins;  /* enum stmt_pin: if it succeeds */
-    uint32_t reads_count, writes_count, functions_count, settings_count, channels_count,
-        named_count;
+    uint32_t reads_count, writes_count, functions_count, casts_count, settings_count,
+        channels_count, named_count;
     const struct stmt_name *reads; /* relations in FROM, sub-selects, USING ...; no CTE names */
     const struct stmt_name
         *writes; /* targets of MODIFY, COPY FROM, TRUNCATE, SELECT INTO, REFRESH */
     const struct stmt_name *functions; /* every function called, aggregates and windows included */
+    /* columns that are cast to a time, or to a type of a user's that may be one below: where they
+       hold text, the result moves with the clock */
+    const struct stmt_name *casts;
     const struct stmt_setting *settings;
     const struct stmt_channel *channels; /* in the order of the text */
     const struct stmt_named *named;      /* in the order of the text */

@@ -5,6 +5,7 @@
  */
 #include "query/walk.h"
 
+#include "query/moment.h"
 #include "query/setting.h"
 #include "query/words.h"
 
@@ -124,6 +125,7 @@ static void see_relation(struct walk *w, const ProtobufCMessage *m)
 {
     const PgQuery__RangeVar *relation = (const PgQuery__RangeVar *)m;
     note_persistence(w, relation);
+    if (relation->alias != NULL) { walk_message(w, &relation->alias->base); }
     if (is_with_name(w, relation)) { return; }
     if (strcmp(relation->relname, "pg_prepared_statements") == 0) {
         w->facts->flags |= STMT_LISTS_NAMES;
@@ -245,6 +247,7 @@ static void see_call(struct walk *w, const ProtobufCMessage *m)
         w->facts->flags |= STMT_FREES;
     }
     if (!w->plan_only && strcmp(name, "pg_notify") == 0) { w->facts->flags |= STMT_NOTIFIES; }
+    moment_from_call(w, name, call);
     note_schema(w, schema);
     if (!setting_from_call(w, schema, name, call) && !w->plan_only) {
         for (size_t i = 0; i < sizeof pinning_functions / sizeof pinning_functions[0]; i++) {
@@ -262,6 +265,68 @@ static void see_type(struct walk *w, const ProtobufCMessage *m)
     if (type->n_names > 0 &&
         is_reg_type(string_at(type->names, type->n_names, type->n_names - 1))) {
         w->facts->flags |= STMT_REG_CAST;
+    }
+    walk_fields(w, m, NULL, NULL);
+}
+
+static void see_cast(struct walk *w, const ProtobufCMessage *m)
+{
+    moment_from_cast(w, (const PgQuery__TypeCast *)m);
+    walk_fields(w, m, NULL, NULL);
+}
+
+static void see_table_column(struct walk *w, const ProtobufCMessage *m)
+{
+    moment_from_column(w, ((const PgQuery__RangeTableFuncCol *)m)->type_name);
+    walk_fields(w, m, NULL, NULL);
+}
+
+/* ---- names that columns get */
+
+static void note_aliases(struct walk *w, PgQuery__Node *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        facts_add_name(&w->facts->aliases, NULL, string_at(names, count, i));
+    }
+}
+
+static void see_alias(struct walk *w, const ProtobufCMessage *m)
+{
+    const PgQuery__Alias *alias = (const PgQuery__Alias *)m;
+    note_aliases(w, alias->colnames, alias->n_colnames);
+    walk_fields(w, m, NULL, NULL);
+}
+
+static void see_target(struct walk *w, const ProtobufCMessage *m)
+{
+    const char *name = ((const PgQuery__ResTarget *)m)->name;
+    if (w->inside > 0 && name[0] != '\0') { facts_add_name(&w->facts->aliases, NULL, name); }
+    walk_fields(w, m, NULL, NULL);
+}
+
+static void see_inside(struct walk *w, const ProtobufCMessage *m)
+{
+    w->inside++;
+    walk_fields(w, m, NULL, NULL);
+    w->inside--;
+}
+
+static void see_with_query(struct walk *w, const ProtobufCMessage *m)
+{
+    const PgQuery__CommonTableExpr *with = (const PgQuery__CommonTableExpr *)m;
+    note_aliases(w, with->aliascolnames, with->n_aliascolnames);
+    see_inside(w, m);
+}
+
+static void see_range_function(struct walk *w, const ProtobufCMessage *m)
+{
+    const PgQuery__RangeFunction *function = (const PgQuery__RangeFunction *)m;
+    w->facts->renames = true;
+    for (size_t i = 0; i < function->n_coldeflist; i++) {
+        const PgQuery__Node *column = function->coldeflist[i];
+        if (column->node_case == PG_QUERY__NODE__NODE_COLUMN_DEF) {
+            moment_from_column(w, column->column_def->type_name);
+        }
     }
     walk_fields(w, m, NULL, NULL);
 }
@@ -363,6 +428,13 @@ static const struct {
     {&pg_query__select_stmt__descriptor, see_select},
     {&pg_query__func_call__descriptor, see_call},
     {&pg_query__type_name__descriptor, see_type},
+    {&pg_query__type_cast__descriptor, see_cast},
+    {&pg_query__range_table_func_col__descriptor, see_table_column},
+    {&pg_query__alias__descriptor, see_alias},
+    {&pg_query__res_target__descriptor, see_target},
+    {&pg_query__range_subselect__descriptor, see_inside},
+    {&pg_query__common_table_expr__descriptor, see_with_query},
+    {&pg_query__range_function__descriptor, see_range_function},
     {&pg_query__param_ref__descriptor, see_param},
     {&pg_query__sqlvalue_function__descriptor, see_value_function},
     {&pg_query__insert_stmt__descriptor, see_insert},

@@ -15,7 +15,8 @@ struct walk {
     struct facts *facts;
     const struct scope *scope;
     uint32_t names_in_scope;
-    bool plan_only; /* under EXPLAIN without ANALYZE: nothing is run */
+    uint32_t inside; /* sub-selects in FROM and WITH around */
+    bool plan_only;  /* under EXPLAIN without ANALYZE: nothing is run */
     /* of the statement at hand: */
     bool writes, locks;
     bool temp, temp_stays; /* makes a temporary table; one that outlives the transaction */

@@ -8,27 +8,17 @@
 #include "base/clock.h"
 #include "client/caller.h"
 #include "pgwire/compose.h"
+#include "query/words.h"
 #include "request/request.h"
 
-/* Text parameters that the server reads as a moment would make the same bytes mean another time. */
-static bool names_a_moment(struct bytes v)
-{
-    static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
-    while (v.len > 0 && (*v.ptr <= ' ' || *v.ptr == '\'')) { v = bytes_skip(v, 1); }
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        size_t len = strlen(words[i]);
-        if (v.len >= len && strncasecmp((const char *)v.ptr, words[i], len) == 0) { return true; }
-    }
-    return false;
-}
-
+/* Text that the server reads as a moment: the same bytes mean another time later. */
 static bool has_moment(const struct bind_msg *b)
 {
     struct bind_walk walk = {0};
     struct bytes v;
     bool null;
     for (unsigned i = 0; extended_bind_next(b, &walk, &v, &null); i++) {
-        if (!null && extended_bind_format(b, i) == 0 && names_a_moment(v)) { return true; }
+        if (!null && extended_bind_format(b, i) == 0 && word_moves_in_time(v)) { return true; }
     }
     return false;
 }

@@ -384,7 +384,7 @@ UNCACHEABLE = ["SELECT v, now() FROM {n} WHERE id = 1", "SELECT v, random() FROM
                "SELECT v FROM {n} WHERE id = 1 FOR SHARE", "SELECT v, pg_backend_pid() FROM {n} WHERE id = 1",
                "SELECT v, xmin FROM {n} WHERE id = 1", "SELECT * FROM {n} TABLESAMPLE system (100)",
                "SELECT {n}_set('x') FROM {n} WHERE id = 1", "SELECT v FROM {n} WHERE id = 1; SELECT 1",
-               "SELECT v, current_date FROM {n} WHERE id = 1",
+               "SELECT v, current_date FROM {n} WHERE id = 1", "SELECT nullif(v, v)::date FROM {n} WHERE id = 1",
                "/* pgusher: nocache */ SELECT v FROM {n} WHERE id = 1"]
 
 
@@ -397,6 +397,48 @@ def test_what_is_not_proven_cacheable_reaches_the_server(cached, sql):
         count, answer = cached.asked(lambda: c.simple(text))
         assert answer.error is None, answer.error.fields()
         assert count == 1, text
+
+
+@pytest.mark.parametrize("kind,value", [("timestamptz", "now"), ("timestamptz", "10:00 today"), ("date[]", "{today}"),
+                                        ("tstzrange", "[now,infinity)"), ("text", "now"), ("text", "now ")])
+def test_a_parameter_that_may_be_a_moment_is_asked_anew(cached, kind, value):
+    c = cached.client()
+    sql = f"SELECT v, $1::{kind} FROM {cached.name} WHERE id = 1"
+    cached.becomes_cached(c, sql, "extended", params=({"date[]": "{}", "tstzrange": "empty"}.get(kind, "2026-01-01"),))
+    cached.never_cached(c, sql, "extended", params=(value,))
+
+
+def test_a_text_that_may_be_a_moment_is_read_anew(cached):
+    node, n = cached.node, cached.name
+    c = cached.client()
+    cached.becomes_cached(c, f"SELECT count(*) FROM {n}")
+    node.execute(f"ALTER TABLE {n} ADD COLUMN at_{n} timestamptz DEFAULT '2026-01-01'")
+    cached.becomes_cached(c, f"SELECT at_{n}::date FROM {n} WHERE id = 1")
+    node.execute(f"UPDATE {n} SET v = 'now'")
+    assert c.simple(f"SELECT v::timestamptz FROM {n} WHERE id = 1").error is None
+    cached.never_cached(c, f"SELECT v::timestamptz FROM {n} WHERE id = 1")
+    cached.never_cached(c, f"SELECT at_{n}::date FROM (SELECT v AS at_{n} FROM {n} WHERE id = 1) AS {n}")
+
+
+@pytest.mark.parametrize("kind", ["cast", "domain"])
+def test_what_is_called_unnamed_and_looks_at_the_clock_keeps_all_uncached(cached, kind):
+    node, n = cached.node, cached.name
+    c = cached.client()
+    sql = f"SELECT count(*) FROM {n}"
+    cached.becomes_cached(c, sql)
+    if kind == "cast":
+        node.execute(f"CREATE TYPE {n}_t AS (i int); CREATE FUNCTION {n}_f(int) RETURNS {n}_t LANGUAGE sql STABLE AS "
+                     f"$$ SELECT ROW(extract(second FROM now()))::{n}_t $$; "
+                     f"CREATE CAST (int AS {n}_t) WITH FUNCTION {n}_f(int)")
+        drop = f"DROP TYPE {n}_t CASCADE"
+    else:
+        node.execute(f"CREATE DOMAIN {n}_d AS timestamptz CHECK (VALUE < now())")
+        drop = f"DROP DOMAIN {n}_d"
+    try:
+        wait_for("the catalog is read again", lambda: cached.asked(lambda: c.simple(sql))[0] == 1, 8)
+        cached.never_cached(c, sql)
+    finally:
+        node.execute(drop)
 
 
 def test_errors_are_not_cached(cached):

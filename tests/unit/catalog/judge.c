@@ -434,16 +434,58 @@ TEST(a_users_function_or_operator_inside_a_view_is_not_cached)
 TEST(an_operator_that_may_look_at_tables_keeps_everything_uncached)
 {
     struct build *b = small_build();
-    build_operator(b, "%", "c", 's');
+    build_unnamed(b, "%", "c", 's');
     struct catalog *c = small_finish(b);
     CHECK(small_judge(c, small_select("menus", "")).reason == JUDGE_CACHEABLE);
     catalog_unref(&c);
     b = small_build();
-    build_operator(b, "=~", "plpgsql", 's');
+    build_unnamed(b, "=~", "plpgsql", 's');
     c = small_finish(b);
     struct judgement j = small_judge(c, small_select("menus", ""));
     CHECK(j.reason == JUDGE_FUNCTION);
     CHECK_STR(j.culprit, "=~");
+    catalog_unref(&c);
+}
+
+static enum judge_reason judge_with_domain(const char *check)
+{
+    struct build *b = small_build();
+    small_function(b, "is_even", "sql", 'i', "SELECT $1 % 2 = 0");
+    small_function(b, "is_new", "sql", 's', "SELECT true");
+    struct statement *s = query_parse(bytes_str(check), SIZE_MAX);
+    build_domain(b, "special", s);
+    statement_unref(&s);
+    struct catalog *c = small_finish(b);
+    enum judge_reason reason = small_judge(c, small_select("menus", "")).reason;
+    catalog_unref(&c);
+    return reason;
+}
+
+TEST(a_domain_whose_check_may_change_its_mind_keeps_everything_uncached)
+{
+    CHECK(judge_with_domain("SELECT VALUE > 0") == JUDGE_CACHEABLE);
+    CHECK(judge_with_domain("SELECT is_even(VALUE)") == JUDGE_CACHEABLE);
+    CHECK(judge_with_domain("SELECT is_new(VALUE)") == JUDGE_FUNCTION);
+    CHECK(judge_with_domain("SELECT VALUE < now()") == JUDGE_FUNCTION);
+    CHECK(judge_with_domain("SELECT VALUE < CURRENT_DATE") == JUDGE_FUNCTION);
+    CHECK(judge_with_domain("SELECT VALUE < 'today'::date") == JUDGE_FUNCTION);
+}
+
+TEST(what_is_cast_to_a_time_must_be_one_wherever_its_name_stands)
+{
+    const struct stmt_name known = {.name = "starts_at"}, unknown = {.name = "title"};
+    struct build *b = small_build();
+    build_time_column(b, "starts_at");
+    build_time_column(b, "starts_at");
+    struct catalog *c = small_finish(b);
+    struct statement *s = small_select("menus", "");
+    s->casts = &known;
+    s->casts_count = 1;
+    CHECK(small_judge(c, s).reason == JUDGE_CACHEABLE);
+    s->casts = &unknown;
+    struct judgement j = small_judge(c, s);
+    CHECK(j.reason == JUDGE_TIME && j.replica);
+    CHECK_STR(j.culprit, "title");
     catalog_unref(&c);
 }
 
@@ -547,6 +589,8 @@ int main(void)
         RUN(what_a_views_query_calls_counts_like_what_the_text_calls),
         RUN(a_users_function_or_operator_inside_a_view_is_not_cached),
         RUN(an_operator_that_may_look_at_tables_keeps_everything_uncached),
+        RUN(a_domain_whose_check_may_change_its_mind_keeps_everything_uncached),
+        RUN(what_is_cast_to_a_time_must_be_one_wherever_its_name_stands),
         RUN(rules_of_different_modes_do_not_mix_unless_the_stricter_decides),
         RUN(too_many_relations_are_told_and_no_partial_list_is_given),
         RUN(views_without_end_stay_on_the_primary),

@@ -135,6 +135,41 @@ TEST(what_depends_on_the_moment_or_the_user_is_flagged)
     check_has("select '\\'", " backslash");
 }
 
+TEST(a_cast_to_a_time_is_proven_harmless_or_names_its_column)
+{
+    check_lacks("select 'x'::date, $1::timestamptz, (date '2026-01-01' + 1)::timestamp", " moving");
+    check_lacks("select date_trunc('day', a)::date, timezone('UTC', a)::time from t", " moving");
+    check_lacks("select a::text, a::uuid, a::pg_catalog.int4, a::interval from t", " casts");
+    check_has("select a::date from t", " casts:a");
+    check_has("select date(a) from t", " casts:a");
+    check_has("select a::text::date from t", " casts:a");
+    check_has("select (t.a + '1 day'::interval)::date from t", " casts:a");
+    check_has("select max(a)::date from t", " casts:a");
+    check_has("select cast(coalesce(t.a, nullif(b, c), greatest(d)) as date) from t",
+              " casts:a casts:b casts:c casts:d");
+    check_has("select a::status from t", " casts:a");
+    check_has("select a::app.text from t", " casts:a");
+    check_has("select ('n' || 'ow')::timestamptz", " moving");
+    check_has("select (j->>'at')::timestamptz from t", " moving");
+    check_has("select upper(a)::date from t", " moving");
+    check_has("select (select a from t)::date", " moving");
+    check_has("select * from xmltable('/a' passing x columns b date)", " moving");
+    check_has("select * from json_to_record(x) as r(b date)", " moving");
+    check_lacks("select * from json_to_record(x) as r(b text)", " moving");
+}
+
+TEST(a_cast_column_that_has_its_name_from_the_text_is_doubtful)
+{
+    check_has("select a::date from (select v as a from t) s", " moving");
+    check_has("select a::date from (select v from t) s(a)", " moving");
+    check_has("select a::date from t as u(a)", " moving");
+    check_has("with x(a) as (select v from t) select a::date from x", " moving");
+    check_has("with x as (select v as a from t) select a::date from x", " moving");
+    check_has("select value::date from json_each_text($1)", " moving");
+    check_lacks("select a::date as a from t", " moving");
+    check_lacks("select a::date from (select a, b as c from t) s", " moving");
+}
+
 TEST(functions_are_listed_and_some_keep_the_server)
 {
     check_told("select count(*), pg_catalog.upper(a), app.f(1) from t",
@@ -382,6 +417,8 @@ int main(void)
         RUN(a_statement_that_modifies_names_its_target),
         RUN(a_select_that_writes_or_locks_does_not_only_read),
         RUN(what_depends_on_the_moment_or_the_user_is_flagged),
+        RUN(a_cast_to_a_time_is_proven_harmless_or_names_its_column),
+        RUN(a_cast_column_that_has_its_name_from_the_text_is_doubtful),
         RUN(functions_are_listed_and_some_keep_the_server),
         RUN(explain_reads_unless_it_runs_what_writes),
         RUN(copy_is_judged_by_its_direction_and_its_query),

@@ -109,7 +109,7 @@ static inline void tell_named(struct buf *out, const struct stmt_named *n)
     buf_put_u8(out, ']');
 }
 
-/* KIND flags PINS reads:a writes:b calls:c {settings} [named] name'n'. The caller frees. */
+/* KIND flags PINS reads:a writes:b calls:c casts:d {settings} [named] name'n'. The caller frees. */
 static inline char *tell_statement(const struct statement *s)
 {
     struct buf out = {0};
@@ -119,6 +119,7 @@ static inline char *tell_statement(const struct statement *s)
     tell_names(&out, "reads", s->reads, s->reads_count);
     tell_names(&out, "writes", s->writes, s->writes_count);
     tell_names(&out, "calls", s->functions, s->functions_count);
+    tell_names(&out, "casts", s->casts, s->casts_count);
     for (uint32_t i = 0; i < s->settings_count; i++) { tell_setting(&out, &s->settings[i]); }
     for (uint32_t i = 0; i < s->channels_count; i++) {
         const struct stmt_channel *c = &s->channels[i];
