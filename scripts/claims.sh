@@ -338,6 +338,29 @@ pool_limit_holds()
     at_most "server connections of 40 clients" "$most" 10
 }
 
+# ---------------------------------------------------------------- what is printed to be tried
+
+# tried NUMBER: the output of the commands that explain() prints below that number.
+tried() { explain | sed -n "/^  $1\\./,/^\$/s/^     //p" | PSQLRC=/dev/null bash 2>&1; }
+
+things_to_try()
+{
+    local output before
+    output=$(tried 1)
+    contains "1" "$output" 'primary.log:0'
+    contains "1" "$output" 'log:1'
+    contains "2" "$(tried 2)" "$PRIMARY_PORT"
+    before=$(tried 3)
+    contains "3" "$before" /calendar
+    equal "3, again" "$(tried 3)" "$before"
+    output=$(tried 4 | grep '|' | grep -v count)
+    equal "4, rows, different ones" "$(wc -l <<< "$output") $(sort -u <<< "$output" | wc -l)" '3 3'
+    contains "4, nobody" "$output" ' 0 |'
+    output=$(tried 5)
+    contains "5, who" "$output" "${PROVIDER_USER[7]}"
+    contains "5, where and what" "$output" '127.0.0.1 | UPDATE    | provider_availabilities'
+}
+
 # ---------------------------------------------------------------- operators
 
 console_answers()

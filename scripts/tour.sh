@@ -131,6 +131,7 @@ tour()
         check "load: pgbench -c 8 -M $mode, two providers at once, nothing fails" clinic_load "$mode"
     done
     check "pool: 40 clients never hold more than 10 connections of a node" pool_limit_holds
+    check "printed: the five things to try do what is said" things_to_try
     check "console: answers administrators, and nobody else" console_answers
     check "reload: a wrong file is named by line and changes nothing" reload_is_all_or_nothing
     check "stop: SIGTERM ends it and leaves no connection behind" stops_cleanly
