@@ -338,6 +338,7 @@ static void add_read_call(struct relation *r, const struct call *call)
 {
     r->not_on_replica = r->not_on_replica || !call->replica;
     r->read_taints = r->read_taints || call->taints;
+    r->read_writes = r->read_writes || call->writes;
     r->opaque = r->opaque || call->reads;
 }
 
@@ -485,6 +486,67 @@ static void add_effects(struct build *b)
     }
 }
 
+/* What reads a relation has the effects of that. True when something changed. */
+static bool read_through(struct relation *r, const struct relations *list)
+{
+    const bool tainted = r->read_taints, wrote = r->read_writes;
+    for (uint32_t i = 0; i < list->count; i++) {
+        r->read_taints = r->read_taints || list->items[i]->read_taints;
+        r->read_writes = r->read_writes || list->items[i]->read_writes;
+    }
+    return r->read_taints != tainted || r->read_writes != wrote;
+}
+
+/* True when there is a relation whose reading has effects. */
+static bool follow_reads(struct build *b)
+{
+    bool changed = true, any = false;
+    while (changed) {
+        changed = false;
+        hmap_each (link, &b->c->by_oid) {
+            struct relation *r = container_of(link, struct relation, by_oid);
+            changed = read_through(r, &r->reads) || changed;
+            if (r->row_security) { changed = read_through(r, &r->guards) || changed; }
+            any = any || r->read_taints || r->read_writes;
+        }
+    }
+    return any;
+}
+
+/* A body that names such a relation reads it. True when something changed. */
+static bool follow_reader(const struct build *b, const struct source *s)
+{
+    struct function *f = s->function;
+    const bool tainted = f->taints, wrote = f->writes;
+    struct words words = words_of(s->text);
+    struct word w;
+    while ((!f->taints || !f->writes) && function_next_word(&words, &w)) {
+        for (const struct relation *r = catalog_named(b->c, w.text); r != NULL; r = r->same_name) {
+            f->taints = f->taints || r->read_taints;
+            f->writes = f->writes || r->read_writes;
+        }
+    }
+    return f->taints != tainted || f->writes != wrote;
+}
+
+/* Functions call each other, fire triggers and read views, and views call functions: until nothing
+   new comes of it. */
+static void follow_effects(struct build *b)
+{
+    bool changed = true;
+    while (changed) {
+        changed = false;
+        follow_bodies(b);
+        follow_triggers(b);
+        follow_bodies(b);
+        add_effects(b);
+        if (!follow_reads(b)) { return; }
+        for (size_t i = 0; i < b->sources_count; i++) {
+            changed = follow_reader(b, &b->sources[i]) || changed;
+        }
+    }
+}
+
 enum {
     DEEPEST = 64
 }; /* PostgreSQL refuses circles in inheritance; this only guards the recursion */
@@ -596,11 +658,8 @@ static uint64_t mix_rules(const struct config *cfg, uint64_t version)
 struct catalog *build_finish(struct build **ret, const struct config *cfg, uint64_t version)
 {
     struct build *b = *ret;
-    follow_bodies(b);
-    follow_triggers(b);
-    follow_bodies(b);
     link_relations(b);
-    add_effects(b);
+    follow_effects(b);
     lift(b);
     apply_rules(b, cfg);
     struct catalog *c = b->c;

@@ -257,6 +257,7 @@ static void judge_relation(const struct catalog *c, const struct relation *r, bo
     j->replica = j->replica && !r->not_on_replica && !r->unlogged && !r->foreign &&
                  strchr("rvmp", r->kind) != NULL;
     j->taints = j->taints || r->read_taints;
+    j->writes_all = j->writes_all || r->read_writes;
     w->deps_unknown = w->deps_unknown || r->opaque;
     if (r->system) { refuse_relation(j, JUDGE_CATALOG_RELATION, r); }
     if (strchr("rvp", r->kind) == NULL || r->foreign || r->unlogged) {
@@ -305,6 +306,15 @@ static bool calls_readers(const struct catalog *c, const struct statement *s)
     return false;
 }
 
+/* Any relation of that name may be the one. */
+static void add_effects_of_all(const struct catalog *c, const char *name, struct judgement *j)
+{
+    for (const struct relation *r = catalog_named(c, name); r != NULL; r = r->same_name) {
+        j->taints = j->taints || r->read_taints;
+        j->writes_all = j->writes_all || r->read_writes;
+    }
+}
+
 static void judge_reads(const struct catalog *c, const struct statement *s, struct judgement *j)
 {
     struct reading w = {.deps_unknown = calls_readers(c, s)};
@@ -316,7 +326,10 @@ static void judge_reads(const struct catalog *c, const struct statement *s, stru
         case RESOLVED_UNKNOWN: refuse_name(j, JUDGE_UNKNOWN_RELATION, n->schema, n->name); break;
         case RESOLVED_TEMP: refuse_name(j, JUDGE_KIND, n->schema, n->name); break;
         case RESOLVED_SYSTEM: refuse_name(j, JUDGE_CATALOG_RELATION, n->schema, n->name); break;
-        case RESOLVED_AMBIGUOUS: refuse_name(j, JUDGE_AMBIGUOUS, n->schema, n->name); break;
+        case RESOLVED_AMBIGUOUS:
+            refuse_name(j, JUDGE_AMBIGUOUS, n->schema, n->name);
+            add_effects_of_all(c, n->name, j);
+            break;
         }
         j->replica = false;
         w.deps_unknown = true;
@@ -466,8 +479,8 @@ void catalog_judge(const struct catalog *c, const struct statement *s, struct ju
     }
     judge_kind(s, ret);
     judge_calls(c, s, ret);
-    judge_writes(c, s, ret);
     judge_reads(c, s, ret);
+    judge_writes(c, s, ret);
     if (ret->taints || ret->writes_all) { ret->replica = false; }
     if (ret->reason != JUDGE_CACHEABLE) { ret->rule = -1; }
 }

@@ -45,7 +45,8 @@ struct relation {
     struct obstacle obstacle; /* to caching, in its own definition: a view's functions ... */
     bool opaque;              /* its definition calls functions that may read other relations */
     bool not_on_replica;      /* reading it calls what must not run there */
-    bool read_taints;
+    /* reading it, or what is below it, calls what may change the session, or write */
+    bool read_taints, read_writes;
 
     bool policies_unclear;
     const char *policy_culprit;

@@ -72,6 +72,8 @@ CREATE FUNCTION {n}_look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     PERFORM i FROM {n}_writer; RETURN NEW; END $$;
 CREATE TRIGGER look AFTER INSERT ON {n}_through_view FOR EACH ROW EXECUTE FUNCTION {n}_look();
 CREATE FUNCTION {n}_outer(t text) RETURNS int LANGUAGE sql AS $$ SELECT "{n} Hidden"(t) $$;
+CREATE FUNCTION {n}_looks() RETURNS int LANGUAGE sql AS $$ SELECT i FROM {n}_writer $$;
+CREATE FUNCTION {n}_given(i int DEFAULT "{n} Hidden"('new')) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN i; END $$;
 CREATE FUNCTION {n}_set(t text) RETURNS void LANGUAGE sql AS $$ UPDATE {n} SET v = t WHERE id = 1 $$;
 CREATE PROCEDURE {n}_proc(t text) LANGUAGE sql AS $$ UPDATE {n} SET v = t WHERE id = 1 $$;
 CREATE TABLE {n}_plain (v int);
@@ -186,6 +188,9 @@ WRITES = {
     "trigger": "INSERT INTO {n}_source VALUES ('new')",
     "trigger that reads a view that writes": "INSERT INTO {n}_through_view VALUES ('new')",
     "function with a quoted name inside": "SELECT {n}_outer('new')",
+    "view that writes": "SELECT i FROM {n}_writer",
+    "function that reads a view that writes": "SELECT {n}_looks()",
+    "function with a default that writes": "SELECT {n}_given()",
     "rule": "INSERT INTO {n}_ruled VALUES ('new')",
     "function": "SELECT {n}_set('new')",
     "procedure": "CALL {n}_proc('new')",

@@ -417,6 +417,25 @@ TEST(what_a_views_query_calls_counts_like_what_the_text_calls)
     CHECK(j.reason == JUDGE_NOT_PARSED && !j.replica);
 }
 
+TEST(reading_a_view_that_calls_a_writer_writes_everything)
+{
+    struct build *b = small_build();
+    small_function(b, "hidden", "sql", 'v', "UPDATE x SET y = 1");
+    small_function(b, "looks", "sql", 'v', "SELECT i FROM \"view_of_view\"");
+    small_function(b, "looks_there", "plpgsql", 'v', "BEGIN PERFORM looks(); END");
+    build_calls(b, VIEW, BUILD_VIEW, "hidden");
+    build_calls(b, DUP_OTHER, BUILD_COMPUTED, "looks_there");
+    struct catalog *c = small_finish(b);
+    struct judgement j = small_judge(c, small_select("menus_view", ""));
+    CHECK(j.writes_all && !j.replica);
+    CHECK(small_judge(c, small_select("view_of_view", "")).writes_all);
+    CHECK(small_judge(c, small_select("menus", "looks")).writes_all);
+    CHECK(small_judge(c, small_select("menus", "looks_there")).writes_all);
+    CHECK(small_judge(c, small_select("dup", "")).writes_all);
+    CHECK(!small_judge(c, small_select("menus", "")).writes_all);
+    catalog_unref(&c);
+}
+
 TEST(a_users_function_or_operator_inside_a_view_is_not_cached)
 {
     struct build *b = small_build();
@@ -587,6 +606,7 @@ int main(void)
         RUN(row_security_is_refused_unless_the_rule_keys_it_and_always_inside_a_view),
         RUN(the_text_may_read_only_settings_that_a_policy_keys),
         RUN(what_a_views_query_calls_counts_like_what_the_text_calls),
+        RUN(reading_a_view_that_calls_a_writer_writes_everything),
         RUN(a_users_function_or_operator_inside_a_view_is_not_cached),
         RUN(an_operator_that_may_look_at_tables_keeps_everything_uncached),
         RUN(a_domain_whose_check_may_change_its_mind_keeps_everything_uncached),
