@@ -102,6 +102,7 @@ void client_close(struct client *c, const char *reason)
     dlist_remove(&c->node);
     atomic_fetch_sub(&f->clients_count, 1);
     mem_free(&c->begin);
+    mem_free(&c->lost_untold);
     mem_free(&c->address);
     mem_free(&c->console_user);
     c->grave.open = bury;

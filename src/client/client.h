@@ -76,8 +76,8 @@ struct client {
     char *begin;                  /* BEGIN was answered, no server has it yet */
     bool begin_reads;             /* ... and it said READ ONLY */
 
-    bool lost;        /* in a transaction that exists nowhere any more: 25P02 until its end */
-    bool lost_untold; /* ... and it has not been told 08006 yet: nothing may come unasked */
+    bool lost;         /* in a transaction that exists nowhere any more: 25P02 until its end */
+    char *lost_untold; /* ... and why, while it has not been told yet: nothing may come unasked */
     struct savepoint *savepoints; /* newest first; request/savepoints.c */
     bool skip_to_sync;            /* it got an error: nothing is looked at until its Sync */
     bool draining;

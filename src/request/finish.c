@@ -3,12 +3,15 @@
  * nothing ties it to the client. And the other ends: the server dies, the client leaves.
  */
 #include <assert.h>
+#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "pgwire/compose.h"
 #include "request/request.h"
+
+enum { LOST_TRIES = 3 }; /* of a unit whose server died before it was sent */
 
 static void settle_settings(struct client *c, bool kept)
 {
@@ -83,6 +86,10 @@ void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_ba
     if (r->dates && !failed && r->server != NULL) { take_date_style(r); }
     r->resets = 0;
     r->dates = r->partly = false;
+    if (r->server == NULL || r->server->expects.count == 0) {
+        r->commits = false;
+        r->ends = STMT_EMPTY;
+    }
     /* In a text of several, or AND CHAIN, it may be over though an error or a new one follows. */
     if (committed) {
         settle_settings(c, true);
@@ -116,20 +123,75 @@ void finish_release(struct request *r)
     pool_checkin(&r->server);
 }
 
+/* ---- the server dies ------------------------------------------------------------------------- */
+
+/* How many ReadyForQuery the client waits for. */
+static unsigned count_owed(const struct request *r)
+{
+    const struct server *s = r->server;
+    unsigned owed = r->batch_open;
+    for (uint32_t i = 0; s != NULL && i < s->expects.count; i++) {
+        const struct expect *x = expects_at(&s->expects, i);
+        bool ends = x->kind == EXPECT_QUERY || x->kind == EXPECT_SYNC || x->kind == EXPECT_FUNCTION;
+        owed += ends && x->owner == OWNER_CLIENT;
+    }
+    return owed;
+}
+
+/* What was known of what is under way. */
+static void forget_flight(struct request *r)
+{
+    r->batch_open = r->settings_sent = r->set_by_us = r->answered = r->replans = false;
+    r->retell = r->retelling = r->dates = r->asking = r->breaks_copy = false;
+    r->chains = r->partly = r->undoable = r->commits = r->on_replica = r->frees = false;
+    r->pins = r->resets = 0;
+    r->ends = STMT_EMPTY;
+    touched_forget(r);
+    request_unwait(r);
+    r->step = STEP_READ; /* what waits has not been sent: it is looked at anew */
+}
+
+/* What was under way is answered, each unit by an error. */
+static void tell_lost(struct request *r, unsigned owed, uint8_t status, bool commits,
+                      const struct fault *lost)
+{
+    struct client *c = r->client;
+    struct fault why = *lost;
+    if (commits) {
+        (void)snprintf(why.sqlstate, sizeof why.sqlstate, "08007");
+        fault_hint(&why, "It is not known whether the transaction was committed.");
+    } else if (status == 'E') {
+        fault_hint(&why, "The transaction is lost; end it with ROLLBACK.");
+    } else {
+        fault_hint(&why, "It is not known what was done of this statement.");
+    }
+    const bool batch = r->batch_open, told = c->skip_to_sync;
+    c->status = status;
+    for (unsigned i = 0; i < owed; i++) {
+        const bool last = i + 1 == owed;
+        if (!(last && told)) { client_put_error(c, "ERROR", &why); }
+        if (!(last && batch)) { compose_ready(&c->stream.out, status); }
+    }
+    if (batch) { c->skip_to_sync = true; }
+    r->left_drops = r->left > 0;
+}
+
 /*
  * In a transaction, what was done is lost, and the client must not go on as if it were not: it is
- * told 08006, then 25P02 until it ends the transaction. Outside, the session lives on.
+ * told 08006, then 25P02 until it ends the transaction. Outside, the session lives on, and what
+ * has not been sent goes to another server. While nothing is asked, nothing may be said: then the
+ * next statement is told. Where what the client has sent already may count on a transaction of
+ * which nothing is known now, and where it kept the server, the session ends as it would directly.
  */
-void finish_lost(struct request *r, const struct fault *why)
+void finish_lost(struct request *r, const struct fault *why, bool refused)
 {
     struct client *c = r->client;
     const struct log_who who = client_who(c);
-    bool in_transaction = c->status != 'I';
-    bool pinned = c->pins != 0;
-    bool cut_short = r->server != NULL && r->server->left > 0 && !r->row_drops;
-    /* While nothing is asked, nothing may be said: the next statement is told. */
-    bool owed = r->batch_open || r->left > 0 || r->waiting || r->step != STEP_READ ||
-                (r->server != NULL && r->server->expects.count > 0);
+    const bool in_transaction = c->status != 'I' && c->begin == NULL;
+    const bool cut_short = r->server != NULL && r->server->left > 0 && !r->row_drops;
+    const unsigned owed = count_owed(r);
+    const bool waits = r->step != STEP_READ;
+    const bool counts_on_it = owed > 1 || (owed == 1 && (waits || buf_len(&c->stream.in) > 0));
     log_warn(&who, "event=server_lost reason=\"%s\" in_transaction=%d", why->text, in_transaction);
     store_finish(r, false);
     if (r->server != NULL) { pool_discard(&r->server, "server conn crashed?"); }
@@ -140,32 +202,30 @@ void finish_lost(struct request *r, const struct fault *why)
     }
     listen_abandon(r);
     listen_forget(c);
-    r->on_replica = false;
     if (cut_short) { /* the client waits for the rest of a message that will not come */
         client_close(c, why->text);
         return;
     }
-    if (pinned) { /* the state it relied on is gone with the server */
+    if (c->pins != 0 || (!in_transaction && counts_on_it && !r->undoable)) {
         client_fail(c, why);
         return;
     }
-    end_transaction(r, false);
-    if (!owed) {
-        c->lost = c->lost_untold = in_transaction;
+    const bool ended = owed == 1 && r->ends != STMT_EMPTY;
+    const uint8_t status = in_transaction && !ended ? 'E' : 'I';
+    const bool commits = r->commits;
+    if (owed > 0 || in_transaction) { end_transaction(r, false); }
+    if (owed > 0) {
+        tell_lost(r, owed, status, in_transaction && commits, why);
+        c->lost = status == 'E';
+        forget_flight(r);
+        stream_flush(&c->stream);
         return;
     }
-    bool batch = r->batch_open || r->left > 0;
-    client_put_error(c, "ERROR", why);
     c->lost = in_transaction;
-    c->status = in_transaction ? 'E' : 'I';
-    r->batch_open = r->settings_sent = false;
-    r->left_drops = r->left > 0;
-    if (batch) {
-        c->skip_to_sync = true;
-    } else {
-        compose_ready(&c->stream.out, c->status);
-    }
-    stream_flush(&c->stream);
+    if (in_transaction) { c->lost_untold = mem_strdup(why->text); }
+    bool again = in_transaction || !waits || (!refused && ++r->tries < LOST_TRIES);
+    if (!again) { request_fail_waiting(r, why); }
+    forget_flight(r);
 }
 
 /* The client leaves: what it left running is cancelled and rolled back, what it left set is reset.

@@ -22,7 +22,8 @@ struct relay {
     bool stop;       /* ReadyForQuery is held back until the cache knows */
     bool lost;
     bool refused;      /* lost by our own doing: asking again would end the same */
-    bool over;         /* the server ended the session for what the client sent */
+    bool over;         /* the server ended the session for what the client sent ... */
+    bool told;         /* ... or by its own will, and the client, to whom it was tied, is told so */
     struct fault *why; /* of being lost */
 };
 
@@ -207,6 +208,12 @@ static bool replan(struct relay *y)
     return true;
 }
 
+static bool ends_session(const struct error_msg *m)
+{
+    return m->severity != NULL &&
+           (strcmp(m->severity, "FATAL") == 0 || strcmp(m->severity, "PANIC") == 0);
+}
+
 /* true: pass it on. */
 static bool take_error(struct relay *y, struct bytes body)
 {
@@ -222,7 +229,11 @@ static bool take_error(struct relay *y, struct bytes body)
         y->over = true;
         return true;
     }
-    if (x == NULL || may_ask_again(y, &m)) { /* nothing was asked: it says good-bye */
+    if (ends_session(&m) && r->client->pins != 0 && (x == NULL || x->owner == OWNER_CLIENT)) {
+        y->over = y->told = true;
+        return true;
+    }
+    if (x == NULL || ends_session(&m) || may_ask_again(y, &m)) { /* it says good-bye */
         y->lost = true;
         (void)fault_state(y->why, E_LOST, "08006", "server closed the connection: %s",
                           m.message == NULL ? "" : m.message);
@@ -550,18 +561,17 @@ static void run(struct relay *y)
     }
 }
 
-static void lose(struct relay *y)
+static void lose(struct relay *y, bool again)
 {
     struct request *r = y->r;
-    if (!y->refused && again_elsewhere(r)) {
+    struct client *c = r->client;
+    if (again) {
         bool demoted = strncmp(y->why->text, "server closed", 13) == 0;
         pool_discard(&r->server, demoted ? y->why->text : "server conn crashed?");
         again_leave(r);
-        request_resume(r->client);
-        return;
+    } else {
+        finish_lost(r, y->why, y->refused); /* r is gone if it closed the client */
     }
-    struct client *c = r->client;
-    finish_lost(r, y->why); /* r is gone if it closed the client */
     if (c->state != CLIENT_CLOSED) { request_resume(c); }
 }
 
@@ -586,6 +596,7 @@ void relay_event(struct server *s, int events)
     struct fault why;
     struct relay y = {.r = r, .s = s, .why = &why};
     enum err e = E_OK;
+    bool again = false;
     if (r->bumped || r->settled) { /* what was held back */
         y.in = buf_view(&s->stream.in);
     } else {
@@ -597,8 +608,8 @@ void relay_event(struct server *s, int events)
         (void)fault_state(y.why, E_LOST, "08006", "server closed the connection unexpectedly");
     } else {
         run(&y);
-        if (!y.lost || y.stop) { pass(&y); }
-        if (y.lost && r->answered) { pass(&y); }
+        again = y.lost && !y.refused && again_elsewhere(r);
+        if (!again) { pass(&y); }
         stream_used(&s->stream, y.in, y.from);
     }
     if (y.stop) {
@@ -606,11 +617,16 @@ void relay_event(struct server *s, int events)
         return;
     }
     if (y.lost) {
-        lose(&y);
+        lose(&y, again || (e != E_OK && again_elsewhere(r)));
         return;
     }
     if (y.over) {
-        pool_discard(&r->server, "client broke the protocol");
+        pool_discard(&r->server, y.told ? "server conn crashed?" : "client broke the protocol");
+        if (y.told) {
+            stream_flush(&c->stream);
+            client_close(c, "server closed the connection");
+            return;
+        }
         (void)fault_state(&why, E_PROTOCOL, "08P01",
                           "terminating connection because protocol synchronization was lost");
         client_fail(c, &why);

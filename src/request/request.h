@@ -128,6 +128,8 @@ struct request {
     bool partly;         /* what is under way may have committed some when it fails */
     bool dates;          /* DateStyle is being set, perhaps by a part of it */
     bool undoable;       /* an error of what is under way undoes all of it */
+    bool commits;        /* what is under way may commit a transaction */
+    enum stmt_kind ends; /* COMMIT or ROLLBACK, where what was sent last is one; else EMPTY */
 
     /* ---- the transaction in progress */
     bool writes_all;
@@ -206,6 +208,8 @@ void request_unwait(struct request *r);
 void request_wait_for_server(struct request *r, int64_t now_us);
 /* The unit fails with this error; the session goes on. */
 enum move request_fail(struct request *r, const struct fault *why) COLD;
+/* The same of the unit at the front of the input, which waits. */
+void request_fail_waiting(struct request *r, const struct fault *why) COLD;
 /* A message of this type came while COPY FROM STDIN is under way: the session ends with the
  * server's word on that. */
 void request_break_copy(struct request *r, uint8_t type) COLD;
@@ -349,8 +353,8 @@ void touched_hear(struct request *r, struct bytes name, struct bytes value);
 /* ---- finish.c */
 /* ReadyForQuery came: what the transaction changed takes effect, the server goes back if it can. */
 void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_back, bool committed);
-/* The server is gone, or was given up. */
-void finish_lost(struct request *r, const struct fault *why) COLD;
+/* The server is gone, or was given up. refused: it would not take the session's settings. */
+void finish_lost(struct request *r, const struct fault *why, bool refused) COLD;
 /* DISCARD ALL is done, whatever follows: no error takes it back. */
 void finish_discarded(struct request *r);
 void finish_release(struct request *r);

@@ -265,6 +265,13 @@ enum move request_fail(struct request *r, const struct fault *why)
     return MOVE_DONE;
 }
 
+void request_fail_waiting(struct request *r, const struct fault *why)
+{
+    size_t size = request_fail(r, why) == MOVE_DONE ? r->unit.size : 0;
+    r->step = STEP_READ;
+    buf_consume(&r->client->stream.in, size);
+}
+
 /* ---- the client's bytes ---------------------------------------------------------------------- */
 
 /* Data was sent along with its COPY: whether the server takes it is known when it has answered. */
@@ -551,10 +558,7 @@ static void on_cancel(struct client *c)
     r->filling = false;
     request_unwait(r);
     (void)fault_state(&why, E_CANCELED, "57014", "canceling statement due to user request");
-    size_t size = 0;
-    if (request_fail(r, &why) == MOVE_DONE) { size = r->unit.size; }
-    r->step = STEP_READ;
-    buf_consume(&c->stream.in, size);
+    request_fail_waiting(r, &why);
     request_resume(c);
 }
 

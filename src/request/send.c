@@ -501,6 +501,9 @@ static void expect_effects(struct request *r)
     }
     if (s == NULL && f->sets) { r->pins |= PIN_SETTING; }
     r->chains = r->chains || (f->flags & STMT_CHAIN) != 0;
+    const bool sole_end = s != NULL && (s->kind == STMT_COMMIT || s->kind == STMT_ROLLBACK);
+    r->ends = sole_end && !r->chains ? s->kind : STMT_EMPTY;
+    r->commits = r->commits || (sole_end ? s->kind == STMT_COMMIT : f->ends);
     r->partly = (f->flags & STMT_TRANSACTION) != 0 ||
                 (s != NULL && (s->kind == STMT_CALL || s->kind == STMT_DO));
     if (s != NULL && s->kind == STMT_DISCARD && strcmp(s->name, "sequences") == 0) {

@@ -70,10 +70,11 @@ static bool end(struct request *r, const struct statement *s)
     struct client *c = r->client;
     bool commit = s->kind == STMT_COMMIT;
     if ((c->begin == NULL && !c->lost) || (s->flags & STMT_CHAIN) != 0) { return false; }
-    if (commit && c->lost_untold) { return false; }
+    if (commit && c->lost_untold != NULL) { return false; }
     virtual_complete(r, commit && !c->lost ? "COMMIT" : "ROLLBACK", 'I');
     drop_begin(c);
-    c->lost = c->lost_untold = false;
+    c->lost = false;
+    mem_free(&c->lost_untold);
     return true;
 }
 
@@ -119,9 +120,9 @@ bool virtual_answer(struct request *r)
     }
     if (!c->lost) { return false; }
     struct fault why;
-    if (c->lost_untold) {
-        c->lost_untold = false;
-        (void)fault_state(&why, E_LOST, "08006", "server closed the connection unexpectedly");
+    if (c->lost_untold != NULL) {
+        (void)fault_state(&why, E_LOST, "08006", "%s", c->lost_untold);
+        mem_free(&c->lost_untold);
         fault_hint(&why, "The transaction is lost; end it with ROLLBACK.");
         (void)request_fail(r, &why);
         return true;

@@ -172,6 +172,239 @@ def test_the_others_go_on_while_one_server_dies(proxy, client, server):
     assert other.until_ready().kinds == "CZ"
 
 
+def begin(client, server, text):
+    """A transaction in which a statement runs: its server."""
+    client.send(wire.query("BEGIN"), wire.query(f"UPDATE t SET v = '{text}'"))
+    client.until_ready()
+    s = server.accept()
+    s.until(text)
+    return s
+
+
+def serve(client, server, text="after"):
+    """The next statement is served by a new server."""
+    client.send(wire.query(f"UPDATE t SET v = '{text}'"))
+    s = server.accept()
+    s.until(text)
+    s.answer(s.seen[-1])
+    answer = client.until_ready()
+    assert (answer.kinds, answer.status) == ("CZ", "I"), answer
+    return s
+
+
+def test_statements_in_flight_are_each_told(proxy, client, server):
+    client.send(wire.query("UPDATE t SET v = 'one'"), wire.query("UPDATE t SET v = 'two'"))
+    s = server.accept()
+    s.until("one")
+    s.close()
+    answer = client.until_ready(2)
+    assert (answer.kinds, answer.status) == ("EZEZ", "I")
+    assert {m.sqlstate for m in answer.messages if m.kind == "E"} == {"08006"}
+    serve(client, server)
+
+
+def test_what_was_answered_before_the_end_reaches_the_client(proxy, client, server):
+    client.send(wire.query("UPDATE t SET v = 'one'"), wire.query("UPDATE t SET v = 'two'"))
+    s = server.accept()
+    s.until("one")
+    s.send(wire.complete("UPDATE 1"), wire.ready(),
+           wire.error("57P01", "terminating connection due to administrator command", "FATAL"))
+    s.close()
+    answer = client.until_ready(2)
+    assert answer.kinds == "CZEZ" and answer.sqlstate == "08006", answer
+
+
+def test_what_may_count_on_a_lost_begin_is_not_run(proxy, client, server):
+    """Behind a text that may have begun a transaction, a statement would be committed by itself."""
+    client.send(wire.query("BEGIN; UPDATE t SET v = 'one'"), wire.query("UPDATE t SET v = 'two'"))
+    s = server.accept()
+    s.until("one")
+    s.close()
+    assert [(m.fields()["S"], m.sqlstate) for m in client.expect_closed()] == [("FATAL", "08006")]
+
+
+@pytest.mark.parametrize("waiting", ["SET work_mem = '3MB'", "RESET ALL; SELECT 1"])
+def test_a_statement_that_was_not_sent_runs_on_another_server(proxy, client, server, waiting):
+    client.send(wire.query("UPDATE t SET v = 'one'"), wire.query(waiting))
+    s = server.accept()
+    s.until("one")
+    s.close()
+    server.accept().serve_on()
+    answer = client.until_ready(2)
+    assert answer.kinds.startswith("EZ") and answer.kinds.count("E") == 1 and answer.status == "I", answer
+    assert answer.sqlstate == "08006"
+
+
+@pytest.mark.parametrize("text", ["SET DateStyle = 'German'", "RESET ALL", "DISCARD ALL", "SET work_mem = '3MB'"])
+def test_a_change_of_the_session_that_was_lost_holds_up_nothing(proxy, client, server, text):
+    client.send(wire.query(text))
+    s = server.accept()
+    s.until(text)
+    s.close()
+    answer = client.until_ready()
+    assert (answer.sqlstate, answer.status) == ("08006", "I")
+    serve(client, server)
+
+
+@pytest.mark.parametrize("opened", [False, True], ids=["outside", "after BEGIN"])
+def test_a_server_that_dies_over_the_settings_is_replaced_unseen(proxy, client, server, opened):
+    client.send(wire.query("SET work_mem = '3MB'"))
+    s = server.accept()
+    s.until("SET")
+    s.answer(s.seen[-1])
+    client.until_ready()
+    s.close()
+    client.send(*([wire.query("BEGIN")] if opened else []), wire.query("VACUUM one"))
+    if opened:
+        assert client.until_ready().status == "T"
+    for _ in range(2):
+        s = server.accept()
+        s.until_kind("S")
+        assert any("work_mem" in t for t in s.texts())
+        s.close()
+    s = server.accept()
+    s.until("one")
+    s.answer(s.seen[-1])
+    answer = client.until_ready()
+    assert (answer.kinds, answer.status) == ("TDCZ", "T" if opened else "I")
+
+
+def test_statements_in_flight_in_a_transaction_are_each_told(proxy, client, server):
+    s = begin(client, server, "one")
+    client.send(wire.query("UPDATE t SET v = 'two'"), wire.parse("SELECT 3"), wire.bind(), wire.execute(), wire.SYNC)
+    s.receive()
+    s.close()
+    answer = client.until_ready(3)
+    assert (answer.kinds, answer.status) == ("EZEZEZ", "E")
+    assert {m.sqlstate for m in answer.messages if m.kind == "E"} == {"08006"}
+    assert client.simple("SELECT 'must not run'").sqlstate == "25P02"
+    assert client.extended("SELECT 'must not run'").sqlstate == "25P02"
+    assert client.simple("COMMIT").tags == ["ROLLBACK"]
+    serve(client, server)
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+@pytest.mark.parametrize("protocol", ["simple", "extended"])
+def test_a_lost_commit_is_told_as_such(proxy, client, server, protocol, how):
+    s = begin(client, server, "one")
+    s.answer(s.seen[-1])
+    client.until_ready()
+    if protocol == "simple":
+        client.send(wire.query("COMMIT"))
+    else:
+        client.send(wire.parse("COMMIT"), wire.bind(), wire.execute(), wire.SYNC)
+    s.until("COMMIT")
+    getattr(s, how)()
+    answer = client.until_ready()
+    assert (answer.kinds.lstrip("12"), answer.sqlstate, answer.status) == ("EZ", "08007", "I")
+    assert "not known" in answer.error.fields()["H"]
+    serve(client, server)
+
+
+def test_a_lost_rollback_leaves_no_transaction(proxy, client, server):
+    s = begin(client, server, "one")
+    s.answer(s.seen[-1])
+    client.until_ready()
+    client.send(wire.query("ROLLBACK"))
+    s.until("ROLLBACK")
+    s.close()
+    answer = client.until_ready()
+    assert (answer.sqlstate, answer.status) == ("08006", "I")
+    serve(client, server)
+
+
+@pytest.mark.parametrize("text", ["COMMIT AND CHAIN", "UPDATE t SET v = 'x'; COMMIT"])
+def test_a_lost_commit_among_others_leaves_a_failed_transaction(proxy, client, server, text):
+    s = begin(client, server, "one")
+    s.answer(s.seen[-1])
+    client.until_ready()
+    client.send(wire.query(text))
+    s.until("COMMIT")
+    s.close()
+    answer = client.until_ready()
+    assert (answer.sqlstate, answer.status) == ("08007", "E")
+    assert client.simple("SELECT 1").sqlstate == "25P02"
+    assert client.simple("ROLLBACK").status == "I"
+    serve(client, server)
+
+
+@pytest.mark.parametrize("state", ["57P01", "25P03"])
+def test_a_fatal_error_in_a_transaction_is_told_once(proxy, client, server, state):
+    s = begin(client, server, "one")
+    s.send(wire.error(state, "terminating connection for a reason", "FATAL"))
+    s.close()
+    answer = client.until_ready()
+    assert (answer.kinds, answer.sqlstate, answer.status) == ("EZ", "08006", "E")
+    assert answer.error.fields()["S"] == "ERROR" and "for a reason" in answer.error.fields()["M"]
+    assert client.simple("SELECT 1").sqlstate == "25P02"
+    assert client.simple("ROLLBACK").status == "I"
+    serve(client, server)
+
+
+@pytest.mark.parametrize("synced", [False, True])
+def test_a_server_dies_after_an_error_of_a_batch(proxy, client, server, synced):
+    """The batch was told its error: what follows up to the Sync is skipped, and nothing told twice."""
+    client.send(wire.parse("UPDATE t SET v = 'bad'"), wire.bind(), wire.execute(), wire.FLUSH)
+    s = server.accept()
+    s.until("bad")
+    s.send(wire.error("23505", "duplicate key"))
+    assert client.until("E").sqlstate == "23505"
+    s.close()
+    client.send(wire.parse("SELECT 'skipped'"), wire.bind(), wire.execute())
+    if not synced:
+        assert client.quiet()
+    client.send(wire.SYNC)
+    answer = client.until_ready()
+    assert (answer.kinds, answer.status) == ("Z", "I")
+    serve(client, server)
+
+
+def test_a_server_dies_in_a_long_query(proxy, client, server):
+    whole = wire.query("UPDATE t SET v = '" + "x" * 600_000 + "'")
+    client.send(whole[:400_000])
+    s = server.accept()
+    s.read(100_000)
+    s.reset()
+    answer = client.until_ready()
+    assert (answer.sqlstate, answer.status) == ("08006", "I")
+    client.send(whole[400_000:])
+    serve(client, server)
+
+
+@pytest.mark.parametrize("protocol", ["simple", "extended"])
+def test_a_server_dies_in_a_copy(proxy, client, server, protocol):
+    batch = [wire.parse("COPY t FROM STDIN"), wire.bind(), wire.execute(), wire.SYNC]
+    client.send(*([wire.query("COPY t FROM STDIN")] if protocol == "simple" else batch))
+    s = server.accept()
+    s.until("COPY")
+    s.send(wire.message("G", b"\0\0\1\0\0"))
+    client.until("G")
+    client.send(wire.copy_data(b"1\n"))
+    while s.receive().kind != "d":
+        pass
+    s.close()
+    assert client.until("E").sqlstate == "08006"
+    client.send(wire.copy_data(b"2\n"), wire.COPY_DONE, *([] if protocol == "simple" else [wire.SYNC]))
+    assert client.until_ready().kinds == "Z"
+    serve(client, server)
+
+
+@pytest.mark.parametrize("pinned", [False, True], ids=["session mode", "pinned"])
+def test_who_keeps_a_server_is_told_its_end_by_it(run_pgusher, server, pinned):
+    p = run_pgusher({"app": server.connstr}, pool_mode="transaction" if pinned else "session")
+    c = p.raw()
+    c.startup()
+    c.send(wire.query("LOAD 'x'" if pinned else "SELECT 1"))
+    s = server.accept()
+    s.until_kind("Q")
+    s.answer(s.seen[-1])
+    c.until_ready()
+    s.send(wire.error("57P01", "terminating connection due to administrator command", "FATAL"))
+    s.close()
+    seen = c.expect_closed()
+    assert [(m.kind, m.sqlstate, m.fields()["S"]) for m in seen] == [("E", "57P01", "FATAL")]
+
+
 GARBAGE = {
     "unknown type": wire.message("\x01", b"abc"),
     "length 0": b"D\0\0\0\0",
