@@ -114,15 +114,31 @@ struct ticket *pool_next_waiter_locked(struct pool *p)
     return container_of(node, struct ticket, node);
 }
 
+/* The first that needs no check, or one of those behind it whose settings are as they should be. */
+static struct server *look_for_idle_locked(struct pool *p, const struct ticket *t, unsigned from,
+                                           int64_t now_us)
+{
+    enum { LOOK_MOST = 16 };
+    struct server *first = NULL;
+    unsigned looked = 0;
+    dlist_each (node, &p->idle[from]) {
+        struct server *s = container_of(node, struct server, node);
+        if (p->check_query[0] != '\0' && now_us - s->released_us > p->check_delay_us) { break; }
+        if (first == NULL) { first = s; }
+        if (s->now == t->want) { return s; }
+        if (p->round_robin || t->want == NULL || ++looked == LOOK_MOST) { break; }
+    }
+    return first;
+}
+
 /* An idle server that needs no check: of the own loop if there is one. */
-static struct server *pick_idle_locked(struct pool *p, const struct loop *l, int64_t now_us,
+static struct server *pick_idle_locked(struct pool *p, const struct ticket *t, int64_t now_us,
                                        unsigned *ret_from)
 {
     for (unsigned i = 0; i < p->loops_count; i++) {
-        unsigned from = (l->index + i) % p->loops_count;
-        if (dlist_empty(&p->idle[from])) { continue; }
-        struct server *s = container_of(p->idle[from].next, struct server, node);
-        if (p->check_query[0] != '\0' && now_us - s->released_us > p->check_delay_us) { continue; }
+        unsigned from = (t->loop->index + i) % p->loops_count;
+        struct server *s = look_for_idle_locked(p, t, from, now_us);
+        if (s == NULL) { continue; }
         dlist_remove(&s->node);
         p->idle_count--;
         *ret_from = from;
@@ -143,7 +159,7 @@ enum err pool_checkout(struct pool *p, struct ticket *t, struct loop *l, int64_t
     struct server *s = NULL;
     unsigned from = l->index;
     if (!paused && p->waiting == 0 && p->idle_count > 0) {
-        s = pick_idle_locked(p, l, now_us, &from);
+        s = pick_idle_locked(p, t, now_us, &from);
     }
     if (s != NULL) {
         if (from == l->index) {

@@ -1,7 +1,8 @@
 /*
  * The servers of one account on one node. The limit is global over all workers and exact; whoever
  * asked first is served first, whichever worker it is on; an idle server of the own worker is
- * preferred when nobody waits. One lock, held for list and integer work.
+ * preferred when nobody waits, and among those one that has the client's settings. One lock, held
+ * for list and integer work.
  */
 #pragma once
 
@@ -22,6 +23,8 @@ struct ticket { /* one request for a server; embedded in who asks */
     struct pool *pool;
     struct loop *loop;
     void (*granted)(struct ticket *t); /* on t->loop: t->server, or NULL and why */
+    const struct varset
+        *want; /* of idle servers, one with these settings; compared only; or NULL */
     struct server *server;
     int64_t since_us;
     struct fault why;

@@ -163,6 +163,7 @@ enum move step_checkout(struct request *r)
     }
     if (r->ticket.state == TICKET_NONE && r->ticket.why.code != E_OK) { return try_elsewhere(r); }
     r->ticket.granted = on_granted;
+    r->ticket.want = c->in_tx;
     int64_t now_us = loop_now(c->front->loop);
     enum err e = pool_checkout(r->ticket.pool, &r->ticket, c->front->loop, now_us);
     if (e == E_OK) {

@@ -220,6 +220,39 @@ TEST(the_last_one_used_is_used_again)
     }
 }
 
+static const struct varset *settings(const char *name)
+{
+    struct varset_edit e;
+    varset_edit_begin(&e, varset_empty());
+    varset_edit_set(&e, name, "1");
+    return varset_edit_end(&e);
+}
+
+TEST(of_idle_servers_one_with_the_settings_is_used_else_the_last)
+{
+    const struct varset *a = settings("app.a"), *b = settings("app.b"), *c = settings("app.c");
+    lend(0, 0);
+    lend(1, 0);
+    struct server *of_a = askers[0].server, *of_b = askers[1].server;
+    server_settle(of_a, a);
+    server_settle(of_b, b);
+    give_back(1);
+    give_back(0);
+    const struct {
+        const struct varset *want;
+        const struct server *served;
+    } cases[] = {{b, of_b}, {a, of_a}, {c, of_a}, {b, of_b}, {NULL, of_b}};
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        askers[2].ticket.want = cases[i].want;
+        CHECK(ask(2, 0) && askers[2].server == cases[i].served);
+        give_back(2);
+    }
+    askers[2].ticket.want = NULL;
+    varset_unref(&a);
+    varset_unref(&b);
+    varset_unref(&c);
+}
+
 TEST(an_idle_server_of_another_worker_comes_over_before_a_new_one_is_opened)
 {
     lend(0, 0);
@@ -1073,6 +1106,7 @@ int main(void)
         WITH(one, the_oldest_wait_is_told),
         WITH(four, an_idle_server_of_the_own_worker_is_preferred),
         WITH(four, the_last_one_used_is_used_again),
+        WITH(four, of_idle_servers_one_with_the_settings_is_used_else_the_last),
         WITH(four, an_idle_server_of_another_worker_comes_over_before_a_new_one_is_opened),
         WITH(four, a_server_that_moved_is_heard_where_it_moved_to),
         WITH(one, who_leaves_while_waiting_is_passed_over),
