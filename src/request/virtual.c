@@ -130,7 +130,6 @@ bool virtual_answer(struct request *r)
     (void)fault_state(
         &why, E_LOST, "25P02",
         "current transaction is aborted, commands ignored until end of transaction block");
-    fault_hint(&why, "The server connection was lost in this transaction; end it with ROLLBACK.");
     (void)request_fail(r, &why);
     return true;
 }

@@ -108,6 +108,56 @@ def test_a_waiting_clients_cancel_ends_its_wait(run_pgusher, server):
     assert a.until_ready().kinds == "CZ"
 
 
+@pytest.fixture
+def busy(run_pgusher, server):
+    """A pool whose only server is taken: the proxy, its session, and who has it."""
+    p = run_pgusher({"app": server.connstr}, default_pool_size=1)
+    a, s = start(p, server, "holds the server")
+    return p, s, a
+
+
+@pytest.mark.parametrize("protocol", ["simple", "extended"])
+def test_a_cancelled_wait_in_a_transaction_fails_it(busy, server, protocol):
+    p, s, a = busy
+    b = p.raw()
+    b.startup()
+    assert b.simple("BEGIN").status == "T"
+    text = "UPDATE t SET v = 'waits'"
+    b.send(*([wire.query(text)] if protocol == "simple" else
+             [wire.parse(text), wire.bind(), wire.describe(), wire.execute(), wire.SYNC]))
+    assert b.quiet()
+    b.cancel()
+    answer = b.until_ready()
+    assert (answer.sqlstate, answer.status) == ("57014", "E")
+    answer = b.simple("UPDATE t SET v = 'must not run'")
+    assert (answer.sqlstate, answer.status, answer.error.fields().get("H")) == ("25P02", "E", None)
+    answer = b.simple("COMMIT")
+    assert (answer.tags, answer.status) == (["ROLLBACK"], "I")
+    none_cancelled(server)
+    s.answer(s.seen[-1])
+    assert a.until_ready().kinds == "CZ"
+    s.serve_on()
+    assert b.simple("UPDATE t SET v = 'runs'").kinds == "CZ"
+    assert not any("waits" in t or "must not run" in t for t in s.texts())
+
+
+def test_a_cancel_of_a_wait_leaves_what_was_sent_behind(busy, server):
+    p, s, a = busy
+    b = p.raw()
+    b.startup()
+    b.send(wire.query("UPDATE t SET v = 'waits'"), wire.query("UPDATE t SET v = 'behind'"))
+    assert b.quiet()
+    b.cancel()
+    answer = b.until_ready()
+    assert (answer.sqlstate, answer.status) == ("57014", "I")
+    s.answer(s.seen[-1])
+    a.until_ready()
+    s.until("behind")
+    s.answer(s.seen[-1])
+    assert b.until_ready().kinds == "CZ"
+    none_cancelled(server)
+
+
 def test_the_server_is_lent_again_only_after_the_cancel_was_delivered(proxy, server):
     """A cancel still on its way must not hit the server's next query."""
     a, sa = start(proxy, server, "slow")
