@@ -151,6 +151,43 @@ static void tell_who(const struct log_who *who, char *to, size_t room)
                    v6 ? "]" : "", pid, port);
 }
 
+static _Atomic int own_pid; /* 0: not asked yet */
+
+static void forget_pid(void)
+{
+    atomic_store(&own_pid, 0);
+}
+
+static int pid_of_us(void)
+{
+    static _Atomic bool watched;
+    int pid = atomic_load_explicit(&own_pid, memory_order_relaxed);
+    if (pid != 0) { return pid; }
+    if (!atomic_exchange(&watched, true)) { (void)pthread_atfork(NULL, NULL, forget_pid); }
+    pid = (int)getpid();
+    atomic_store(&own_pid, pid);
+    return pid;
+}
+
+/* As text, written once a second. */
+struct stamp {
+    time_t second;
+    char date[32], zone[16];
+};
+
+static const struct stamp *stamp_of(time_t second)
+{
+    static _Thread_local struct stamp last;
+    if (last.second != second) {
+        struct tm tm;
+        (void)localtime_r(&second, &tm);
+        (void)strftime(last.date, sizeof last.date, "%Y-%m-%d %H:%M:%S", &tm);
+        (void)strftime(last.zone, sizeof last.zone, "%Z", &tm);
+        last.second = second;
+    }
+    return &last;
+}
+
 void log_line(enum log_level level, const struct log_who *who, const char *fmt, ...)
 {
     if ((int)level > atomic_load_explicit(&log_most, memory_order_relaxed)) { return; }
@@ -165,12 +202,8 @@ void log_line(enum log_level level, const struct log_who *who, const char *fmt, 
     flatten(message);
 
     int64_t wall = clock_wall_us();
-    time_t seconds = (time_t)(wall / US_PER_S);
-    struct tm tm;
-    (void)localtime_r(&seconds, &tm);
-    char stamp[32], zone[16], about[256] = "";
-    (void)strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", &tm);
-    (void)strftime(zone, sizeof zone, "%Z", &tm);
+    const struct stamp *stamp = stamp_of((time_t)(wall / US_PER_S));
+    char about[256] = "";
     int ms = (int)(wall % US_PER_S / 1000);
     if (who->kind != 0) {
         tell_who(who, about, sizeof about);
@@ -185,8 +218,8 @@ void log_line(enum log_level level, const struct log_who *who, const char *fmt, 
     char line[LOG_LINE];
     size_t at = 0;
     if (atomic_load_explicit(&log_json, memory_order_relaxed)) {
-        at = put(line, 0, "{\"time\":\"%s.%03d %s\",\"pid\":%d,\"level\":\"%s\"", stamp, ms, zone,
-                 (int)getpid(), level_names[level]);
+        at = put(line, 0, "{\"time\":\"%s.%03d %s\",\"pid\":%d,\"level\":\"%s\"", stamp->date, ms,
+                 stamp->zone, (int)getpid(), level_names[level]);
         if (who->kind != 0) {
             at = put(line, at, ",\"kind\":\"%c\",\"id\":\"%p\"", who->kind, who->ptr);
             at = put_json(line, at, "who", about);
@@ -194,10 +227,10 @@ void log_line(enum log_level level, const struct log_who *who, const char *fmt, 
         at = put_json(line, at, "message", message);
         at = put(line, at, "}");
     } else if (who->kind != 0) {
-        at = put(line, 0, "%s.%03d %s [%d] %s %c-%p: %s %s", stamp, ms, zone, (int)getpid(),
-                 level_names[level], who->kind, who->ptr, about, message);
+        at = put(line, 0, "%s.%03d %s [%d] %s %c-%p: %s %s", stamp->date, ms, stamp->zone,
+                 pid_of_us(), level_names[level], who->kind, who->ptr, about, message);
     } else {
-        at = put(line, 0, "%s.%03d %s [%d] %s %s", stamp, ms, zone, (int)getpid(),
+        at = put(line, 0, "%s.%03d %s [%d] %s %s", stamp->date, ms, stamp->zone, pid_of_us(),
                  level_names[level], message);
     }
     line[at++] = '\n';

@@ -125,7 +125,8 @@ void client_login_start(struct client *c, const struct address *peer)
     if (l->config->o.client_tls_sslmode != TLS_DISABLE && !c->unix_socket) {
         l->tls = registry_client_tls(c->front->registry);
     }
-    const struct socket_tuning tuning = tuning_of(&l->config->o);
+    struct socket_tuning tuning = tuning_of(&l->config->o);
+    tuning.accepted = true;
     socket_tune(c->stream.fd, &tuning);
     stream_open(&c->stream, c->front->loop, c->stream.fd, on_event, c);
     c->timer.due = on_timeout;
@@ -133,6 +134,8 @@ void client_login_start(struct client *c, const struct address *peer)
         timer_set(&c->front->loop->timers, &c->timer,
                   c->connected_us + l->config->o.client_login_timeout_us);
     }
+    /* The kernel has waited for the first bytes. */
+    if (tuning_defers_accept(&l->config->o) && !c->unix_socket) { on_event(c, UV_READABLE); }
 }
 
 /* ---- the startup packet ---------------------------------------------------------------------- */

@@ -435,11 +435,20 @@ static void set_if(int fd, int level, int option, int64_t value)
     if (v > 0) { (void)setsockopt(fd, level, option, &v, sizeof v); }
 }
 
+void socket_tune_listener(int listener, bool keepalive)
+{
+    int on = keepalive;
+    set_if(listener, IPPROTO_TCP, TCP_NODELAY, 1);
+    (void)setsockopt(listener, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
 void socket_tune(int fd, const struct socket_tuning *how)
 {
     /* What a unix socket does not have it refuses: fine. */
-    set_if(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_if(fd, SOL_SOCKET, SO_KEEPALIVE, how->keepalive);
+    if (!how->accepted) {
+        set_if(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+        set_if(fd, SOL_SOCKET, SO_KEEPALIVE, how->keepalive);
+    }
     if (how->keepalive) {
         set_if(fd, IPPROTO_TCP, TCP_KEEPIDLE, how->keepidle_s);
         set_if(fd, IPPROTO_TCP, TCP_KEEPINTVL, how->keepintvl_s);

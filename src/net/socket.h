@@ -90,9 +90,12 @@ pid_t socket_peer_pid(int fd);
 void socket_cork(int fd);
 void socket_finish(int fd);
 struct socket_tuning { /* 0: the system's default */
+    bool accepted;     /* from a listener that was tuned */
     bool keepalive;
     int keepidle_s, keepintvl_s, keepcnt, user_timeout_ms;
     int64_t buffer_bytes;
 };
+/* Who is accepted from now on has TCP_NODELAY, and keepalive as it says. */
+void socket_tune_listener(int listener, bool keepalive);
 /* TCP_NODELAY and what else is asked for, where the socket has it. */
 void socket_tune(int fd, const struct socket_tuning *how);

@@ -66,13 +66,15 @@ static void on_timer(uv_poll_t *poll, int status, int events)
     (void)events;
     if (read(ts->fd, &times, sizeof times) < 0 && errno != EAGAIN) { abort(); }
     if (ts->tick != NULL) { ts->tick(poll->loop); }
+    ts->running = true;
     (void)timers_run(ts, clock_now_us());
+    ts->running = false;
     rearm(ts);
 }
 
 static void rearm(struct timers *ts)
 {
-    if (ts->poll == NULL) { return; }
+    if (ts->poll == NULL || ts->running) { return; }
     struct itimerspec at = {0};
     if (ts->count == 0) {
         uv_unref((uv_handle_t *)ts->poll);

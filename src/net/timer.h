@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -20,6 +21,7 @@ struct timers {
     int fd;
     struct timer **heap; /* [1..count] */
     uint32_t count, room;
+    bool running;                  /* armed once, when all that was due has run */
     void (*tick)(uv_loop_t *loop); /* before deadlines are run; may be NULL */
 };
 

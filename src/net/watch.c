@@ -65,7 +65,6 @@ void watch_close(struct watch **w)
 {
     if (*w == NULL) { return; }
     (*w)->ready = NULL;
-    (void)uv_poll_stop(&(*w)->poll);
-    uv_close((uv_handle_t *)&(*w)->poll, on_closed);
+    uv_close((uv_handle_t *)&(*w)->poll, on_closed); /* it is out of the poll set at once */
     *w = NULL;
 }

@@ -21,3 +21,10 @@ static inline int64_t cancel_timeout_of(const struct options *o)
 {
     return o->cancel_wait_timeout_us > 0 ? o->cancel_wait_timeout_us : 10 * US_PER_S;
 }
+
+/* Not on a port that other processes share: who has connected and said nothing yet would be reset
+ * when this one closes it. */
+static inline bool tuning_defers_accept(const struct options *o)
+{
+    return o->tcp_defer_accept != 0 && !o->so_reuseport;
+}

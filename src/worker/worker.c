@@ -10,14 +10,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "pool/reap.h"
+#include "server/tuning.h"
 
-enum {
-    UPKEEP_US = 333333,
-    TIDY_EVERY = 3,
-    ACCEPT_PAUSE_US = 100000,
-    ACCEPT_BURST = 64,
-    WORKER_STACK = 64 << 20
-};
+enum { UPKEEP_US = 333333, TIDY_EVERY = 3, ACCEPT_PAUSE_US = 100000, WORKER_STACK = 64 << 20 };
 
 struct worker {
     struct crew *crew;
@@ -131,17 +126,17 @@ static void hand_out(struct crew *c, int fd, const struct address *peer)
     loop_post(&to->loop, &a->letter);
 }
 
-/* E_AGAIN: nobody is left; E_OK: there may be more; E_LIMIT: out of descriptors. */
+/*
+ * One: who else waits is told in the next turn, which costs less than to find nobody each time.
+ * E_AGAIN: nobody is left; E_LIMIT: out of descriptors.
+ */
 static enum err let_in(struct door *d)
 {
-    for (int i = 0; i < ACCEPT_BURST; i++) {
-        int fd;
-        struct address peer;
-        enum err e = socket_accept(d->fd, &fd, &peer);
-        if (e != E_OK) { return e; }
-        hand_out(d->worker->crew, fd, &peer);
-    }
-    return E_OK;
+    int fd;
+    struct address peer;
+    enum err e = socket_accept(d->fd, &fd, &peer);
+    if (e == E_OK) { hand_out(d->worker->crew, fd, &peer); }
+    return e;
 }
 
 static void on_door(void *arg, int events)
@@ -175,8 +170,10 @@ static void open_door(struct door *d)
 static void tune_doors(struct worker *w)
 {
     const struct crew *c = w->crew;
+    const struct options *o = &w->front.config->o;
     for (size_t i = 0; w == &c->workers[0] && i < c->doors_count; i++) {
-        socket_defer_accept(c->doors[i].fd, w->front.config->o.tcp_defer_accept != 0);
+        socket_defer_accept(c->doors[i].fd, tuning_defers_accept(o));
+        socket_tune_listener(c->doors[i].fd, o->tcp_keepalive);
     }
 }
 

@@ -49,6 +49,36 @@ TEST(what_is_not_stays_the_systems)
     (void)close(other);
 }
 
+static int accepted_from(int listener)
+{
+    struct sockaddr_in a;
+    socklen_t len = sizeof a;
+    CHECK(getsockname(listener, (struct sockaddr *)&a, &len) == 0);
+    int client = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(connect(client, (struct sockaddr *)&a, len) == 0);
+    int fd = accept(listener, NULL, NULL);
+    CHECK(fd >= 0);
+    (void)close(client);
+    return fd;
+}
+
+TEST(who_is_accepted_has_what_its_listener_has)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(bind(listener, (struct sockaddr *)&any, sizeof any) == 0 && listen(listener, 1) == 0);
+    for (int keepalive = 1; keepalive >= 0; keepalive--) {
+        socket_tune_listener(listener, keepalive != 0);
+        int fd = accepted_from(listener);
+        socket_tune(fd, &(struct socket_tuning){.accepted = true, .user_timeout_ms = 77});
+        CHECK(option(fd, IPPROTO_TCP, TCP_NODELAY) != 0);
+        CHECK(option(fd, SOL_SOCKET, SO_KEEPALIVE) == keepalive);
+        CHECK(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT) == 77);
+        (void)close(fd);
+    }
+    (void)close(listener);
+}
+
 TEST(a_unix_socket_bears_it)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -62,6 +92,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RUN(what_is_asked_for_is_set),
         RUN(what_is_not_stays_the_systems),
+        RUN(who_is_accepted_has_what_its_listener_has),
         RUN(a_unix_socket_bears_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
