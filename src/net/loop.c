@@ -1,10 +1,15 @@
-/* The loop's parts put together; the mailbox is a locked list and one uv_async_t. */
+/* The loop's parts put together; the mailbox is a locked list and one eventfd. */
 #include "net/loop.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "net/watch.h"
 
 static void open_letters(struct loop *l)
 {
@@ -27,53 +32,60 @@ static void open_deferred(struct loop *l)
     }
 }
 
-/* Before the wait: what timers deferred. */
-static void on_prepare(uv_prepare_t *prepare)
+/* Its edge is seen once for each write: nothing need be read. */
+static void on_wake(void *arg, int events)
 {
-    struct loop *l = prepare->data;
-    open_deferred(l);
-    l->woken = false;
+    (void)events;
+    open_letters(arg);
 }
 
-/* After the events of this turn: what they deferred. */
-static void on_check(uv_check_t *check)
+/* Twice: what the callbacks of a round begin to watch the kernel hears of in the next one. */
+static void run_uv(struct loop *l)
 {
-    open_deferred(check->data);
+    (void)uv_run(&l->uv, UV_RUN_NOWAIT);
+    (void)uv_run(&l->uv, UV_RUN_NOWAIT);
 }
 
-static void on_async(uv_async_t *async)
+static void on_uv(void *arg, int events)
 {
-    loop_woke(async->data);
-    open_letters(async->data);
+    (void)events;
+    run_uv(arg);
 }
 
-static void tick(uv_loop_t *uv)
+static void keep(uv_prepare_t *handle)
 {
-    loop_tick(uv->data);
+    (void)handle;
 }
 
-void loop_init(struct loop *l)
+static void open_uv(struct loop *l)
 {
     int rc = uv_loop_init(&l->uv);
     assert(rc == 0);
     l->uv.data = l;
+    l->uv_keeper = mem_new(uv_prepare_t);
+    (void)uv_prepare_init(&l->uv, l->uv_keeper);
+    (void)uv_prepare_start(l->uv_keeper, keep);
+    l->uv_watch = watch_open(l, uv_backend_fd(&l->uv), on_uv, l);
+    watch_want(l->uv_watch, UV_READABLE);
+    l->uv_always = false;
+    run_uv(l);
+}
+
+void loop_init(struct loop *l)
+{
+    l->epoll = epoll_create1(EPOLL_CLOEXEC);
+    assert(l->epoll >= 0);
+    l->closed = NULL;
+    l->stopped = false;
+    open_uv(l);
     lock_init(&l->mailbox_lock, RANK_MAILBOX);
     dlist_init(&l->mailbox);
-    l->async = mem_new(uv_async_t);
-    rc = uv_async_init(&l->uv, l->async, on_async);
-    assert(rc == 0);
-    l->async->data = l;
+    l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    assert(l->wake_fd >= 0);
+    l->wake = watch_open(l, l->wake_fd, on_wake, l);
+    watch_want(l->wake, UV_READABLE | WATCH_EDGE);
     dlist_init(&l->deferred);
-    l->prepare = mem_new(uv_prepare_t);
-    (void)uv_prepare_init(&l->uv, l->prepare);
-    l->prepare->data = l;
-    (void)uv_prepare_start(l->prepare, on_prepare);
-    l->check = mem_new(uv_check_t);
-    (void)uv_check_init(&l->uv, l->check);
-    l->check->data = l;
-    (void)uv_check_start(l->check, on_check);
-    timers_init(&l->timers, &l->uv);
-    l->timers.tick = tick;
+    timers_init(&l->timers, l);
     l->spare = (struct buf){0};
     l->names = NULL;
     l->tls = NULL;
@@ -83,14 +95,41 @@ void loop_init(struct loop *l)
     assert(l->scratch != NULL);
 }
 
+/* Lets libuv do what it has to do by now, and returns for how long it has nothing to do; -1: for
+ * ever. */
+static int serve_uv(struct loop *l)
+{
+    uv_update_time(&l->uv);
+    int left_ms = uv_backend_timeout(&l->uv);
+    if (left_ms != 0 && !l->uv_always) { return left_ms; }
+    run_uv(l);
+    return uv_backend_timeout(&l->uv);
+}
+
+void loop_turn(struct loop *l, bool wait)
+{
+    enum { MOST = 128 };
+    struct epoll_event events[MOST];
+    open_deferred(l);
+    int timeout_ms = serve_uv(l);
+    open_deferred(l);
+    int n = epoll_wait(l->epoll, events, MOST, wait && !l->stopped ? timeout_ms : 0);
+    assert(n >= 0 || errno == EINTR);
+    if (n > 0) { loop_tick(l); }
+    for (int i = 0; i < n; i++) { watch_tell(events[i].data.ptr, events[i].events); }
+    open_deferred(l);
+    watch_bury(l);
+}
+
 void loop_run(struct loop *l)
 {
-    (void)uv_run(&l->uv, UV_RUN_DEFAULT);
+    while (!l->stopped) { loop_turn(l, true); }
+    l->stopped = false;
 }
 
 void loop_stop(struct loop *l)
 {
-    uv_stop(&l->uv);
+    l->stopped = true;
 }
 
 static void free_handle(uv_handle_t *handle)
@@ -102,15 +141,18 @@ void loop_done(struct loop *l)
 {
     open_letters(l);
     open_deferred(l);
-    uv_close((uv_handle_t *)l->prepare, free_handle);
-    uv_close((uv_handle_t *)l->check, free_handle);
-    uv_close((uv_handle_t *)l->async, free_handle);
     timers_done(&l->timers);
+    uv_close((uv_handle_t *)l->uv_keeper, free_handle);
     (void)uv_run(&l->uv, UV_RUN_DEFAULT);
     open_letters(l);
     open_deferred(l);
+    watch_close(&l->uv_watch);
     int rc = uv_loop_close(&l->uv);
     assert(rc == 0);
+    watch_close(&l->wake);
+    watch_bury(l);
+    (void)close(l->wake_fd);
+    (void)close(l->epoll);
     mem_free(&l->scratch);
     buf_done(&l->spare);
     mem_free(&l->tls);
@@ -136,9 +178,10 @@ void loop_defer(struct loop *l, struct letter *letter)
 void loop_post(struct loop *l, struct letter *letter)
 {
     lock_take(&l->mailbox_lock);
+    bool first = dlist_empty(&l->mailbox);
     dlist_push_back(&l->mailbox, &letter->node);
-    (void)uv_async_send(
-        l->async); /* under the lock: the loop closes it only after a last look here */
+    /* Under the lock: the loop closes it only after a last look here. */
+    if (first) { (void)eventfd_write(l->wake_fd, 1); }
     lock_drop(&l->mailbox_lock);
 }
 

@@ -1,7 +1,11 @@
 /*
- * One thread's event loop: libuv underneath, one clock reading per turn, one heap of deadlines
- * behind a single timer, one mailbox that other threads post to, and one read buffer that all its
- * streams share. Everything but loop_post() belongs to the loop's own thread.
+ * One thread's event loop: one epoll set, one clock reading per turn, one heap of deadlines behind
+ * a single timer, one mailbox that other threads post to, and one read buffer that all its streams
+ * share. Everything but loop_post() belongs to the loop's own thread.
+ * The descriptors of the data plane are entries of that set (watch.h); a libuv loop, for all that
+ * is not (name look-ups, libpq, Redis, signals), is one entry of it. Watched by libuv each
+ * descriptor would cost five system calls and a control message instead of one, at each connection
+ * and at each move between workers, and four times the memory.
  */
 #pragma once
 
@@ -23,18 +27,23 @@ struct letter { /* embedded in what is sent; owned by the receiver from loop_pos
 
 struct loop {
     uv_loop_t uv;
+    int epoll;
+    struct watch *closed; /* in this turn; watch.c */
+    struct watch *uv_watch;
+    uv_prepare_t *uv_keeper; /* keeps it alive: without a handle it would not run at all */
+    bool
+        uv_always; /* it is run before each wait: its handles begin to watch outside of callbacks */
+    bool stopped;
     struct timers timers;
-    uv_async_t *async;
+    int wake_fd;
+    struct watch *wake;
     struct lock mailbox_lock;
     struct dlist mailbox;
-    uv_prepare_t *prepare;
-    uv_check_t *check;
     struct dlist deferred; /* letters to self, opened before the next wait for events */
     uint8_t *scratch;      /* LOOP_READ_BYTES; valid within one callback */
     unsigned index;        /* of its worker */
     struct names *names;   /* what host names mean, for all loops; NULL: each is looked up anew */
     int64_t now_us, wall_offset_us, wall_read_us;
-    bool woken;           /* an event of this turn came already */
     struct buf spare;     /* memory that one stream gave back and the next takes */
     struct loop_tls *tls; /* room for records, once a stream of this loop needs it; stream.c */
 };
@@ -42,6 +51,8 @@ struct loop {
 void loop_init(struct loop *l);
 /* Runs until loop_stop() is called on it. */
 void loop_run(struct loop *l);
+/* One round: what was deferred, the events that are there, or come when it may wait for them. */
+void loop_turn(struct loop *l, bool wait);
 void loop_stop(struct loop *l);
 /* Closes the loop's own handles, runs what is left, opens what is in the mailbox. */
 void loop_done(struct loop *l);
@@ -61,13 +72,6 @@ static inline int64_t loop_wall(const struct loop *l)
 }
 /* Reads the clock. */
 void loop_tick(struct loop *l);
-/* An event came: reads the clock if it is the first after a wait. */
-static inline void loop_woke(struct loop *l)
-{
-    if (l->woken) { return; }
-    l->woken = true;
-    loop_tick(l);
-}
 /* Own thread: open() runs before the loop waits again, in order, without a system call. */
 void loop_defer(struct loop *l, struct letter *letter);
 /* Any thread: open() runs later on the loop's thread, in the order of posting. */

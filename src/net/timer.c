@@ -2,13 +2,12 @@
 #include "net/timer.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <stdlib.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "net/watch.h"
 
 static void rearm(struct timers *ts);
 
@@ -58,14 +57,10 @@ int64_t timers_run(struct timers *ts, int64_t now_us)
 }
 
 /* The fd may fire early, after what it was armed for was cleared: then nothing is due. */
-static void on_timer(uv_poll_t *poll, int status, int events)
+static void on_timer(void *arg, int events)
 {
-    struct timers *ts = poll->data;
-    uint64_t times;
-    (void)status;
+    struct timers *ts = arg;
     (void)events;
-    if (read(ts->fd, &times, sizeof times) < 0 && errno != EAGAIN) { abort(); }
-    if (ts->tick != NULL) { ts->tick(poll->loop); }
     ts->running = true;
     (void)timers_run(ts, clock_now_us());
     ts->running = false;
@@ -74,47 +69,32 @@ static void on_timer(uv_poll_t *poll, int status, int events)
 
 static void rearm(struct timers *ts)
 {
-    if (ts->poll == NULL || ts->running) { return; }
+    if (ts->watch == NULL || ts->running) { return; }
     struct itimerspec at = {0};
-    if (ts->count == 0) {
-        uv_unref((uv_handle_t *)ts->poll);
-    } else {
+    if (ts->count > 0) {
         /* A time of zero would disarm it. */
         int64_t at_us = ts->heap[1]->at_us > 0 ? ts->heap[1]->at_us : 1;
         at.it_value.tv_sec = at_us / US_PER_S;
         at.it_value.tv_nsec = at_us % US_PER_S * 1000;
-        uv_ref((uv_handle_t *)ts->poll);
     }
     int rc = timerfd_settime(ts->fd, TFD_TIMER_ABSTIME, &at, NULL);
     assert(rc == 0);
 }
 
-void timers_init(struct timers *ts, uv_loop_t *loop)
+void timers_init(struct timers *ts, struct loop *l)
 {
     *ts = (struct timers){.fd = -1};
-    if (loop == NULL) { return; }
+    if (l == NULL) { return; }
     ts->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     assert(ts->fd >= 0);
-    ts->poll = mem_new(uv_poll_t);
-    int rc = uv_poll_init(loop, ts->poll, ts->fd);
-    assert(rc == 0);
-    ts->poll->data = ts;
-    (void)uv_poll_start(ts->poll, UV_READABLE, on_timer);
-    uv_unref((uv_handle_t *)ts->poll);
-}
-
-static void free_handle(uv_handle_t *handle)
-{
-    mem_free(&handle);
+    ts->watch = watch_open(l, ts->fd, on_timer, ts);
+    watch_want(ts->watch, UV_READABLE | WATCH_EDGE);
 }
 
 void timers_done(struct timers *ts)
 {
-    if (ts->poll != NULL) {
-        uv_close((uv_handle_t *)ts->poll, free_handle);
-        (void)close(ts->fd);
-    }
-    ts->poll = NULL;
+    watch_close(&ts->watch);
+    if (ts->fd >= 0) { (void)close(ts->fd); }
     ts->fd = -1;
     while (ts->count > 0) { ts->heap[ts->count--]->slot = 0; }
     mem_free(&ts->heap);

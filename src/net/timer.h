@@ -8,7 +8,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
+
+struct loop;
+struct watch;
 
 struct timer {
     int64_t at_us; /* monotonic */
@@ -17,15 +19,14 @@ struct timer {
 };
 
 struct timers {
-    uv_poll_t *poll; /* NULL without a loop: only timers_run() */
+    struct watch *watch; /* NULL without a loop: only timers_run() */
     int fd;
     struct timer **heap; /* [1..count] */
     uint32_t count, room;
-    bool running;                  /* armed once, when all that was due has run */
-    void (*tick)(uv_loop_t *loop); /* before deadlines are run; may be NULL */
+    bool running; /* armed once, when all that was due has run */
 };
 
-void timers_init(struct timers *ts, uv_loop_t *loop);
+void timers_init(struct timers *ts, struct loop *l);
 void timers_done(struct timers *ts);
 /* Arms or moves. due() runs on the loop, once, with the timer disarmed. */
 void timer_set(struct timers *ts, struct timer *t, int64_t at_us);

@@ -1,53 +1,45 @@
-/* uv_poll_t with an owner that can let go at once. */
+/* One entry of the loop's epoll set. */
 #include "net/watch.h"
 
-#include <assert.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
 
 #include "base/mem.h"
 
 struct watch {
-    uv_poll_t poll;
     struct loop *loop;
+    int fd;
     int events;
-    void (*ready)(void *arg, int events);
+    void (*ready)(void *arg, int events); /* NULL: closed */
     void *arg;
+    struct watch *next; /* closed in this turn */
 };
-
-static void on_poll(uv_poll_t *poll, int status, int events)
-{
-    struct watch *w = container_of(poll, struct watch, poll);
-    if (w->ready == NULL) { return; }
-    loop_woke(w->loop);
-    if (status < 0) { /* libuv stopped it; what was read before the error may not be all */
-        int wanted = w->events;
-        w->events = 0;
-        /* Who does not read now may do nothing about it now: told again and again, it would spin.
-         */
-        if ((wanted & UV_READABLE) != 0) { watch_want(w, wanted); }
-    }
-    w->ready(w->arg, status < 0 ? UV_READABLE | UV_WRITABLE : events);
-}
 
 struct watch *watch_open(struct loop *l, int fd, void (*ready)(void *arg, int events), void *arg)
 {
     struct watch *w = mem_new(struct watch);
-    int rc = uv_poll_init(&l->uv, &w->poll, fd);
-    assert(rc == 0);
-    w->loop = l;
-    w->ready = ready;
-    w->arg = arg;
+    *w = (struct watch){.loop = l, .fd = fd, .ready = ready, .arg = arg};
     return w;
+}
+
+static uint32_t bits_of(int events)
+{
+    uint32_t bits = 0;
+    if ((events & UV_READABLE) != 0) { bits |= EPOLLIN; }
+    if ((events & UV_WRITABLE) != 0) { bits |= EPOLLOUT; }
+    if ((events & WATCH_EDGE) != 0) { bits |= EPOLLET; }
+    return bits;
 }
 
 void watch_want(struct watch *w, int events)
 {
     if (events == w->events) { return; }
+    struct epoll_event e = {.events = bits_of(events), .data.ptr = w};
+    int how = w->events == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
     w->events = events;
-    if (events == 0) {
-        (void)uv_poll_stop(&w->poll);
-    } else {
-        (void)uv_poll_start(&w->poll, events, on_poll);
-    }
+    if (epoll_ctl(w->loop->epoll, how, w->fd, &e) != 0) {
+        abort();
+    } /* no memory, or not a socket */
 }
 
 int watch_wanted(const struct watch *w)
@@ -55,16 +47,40 @@ int watch_wanted(const struct watch *w)
     return w->events;
 }
 
-static void on_closed(uv_handle_t *handle)
+void watch_close(struct watch **pw)
 {
-    struct watch *w = container_of(handle, struct watch, poll);
-    mem_free(&w);
+    struct watch *w = *pw;
+    if (w == NULL) { return; }
+    *pw = NULL;
+    watch_want(w, 0);
+    w->ready = NULL;
+    /* An event of this turn may still name it. */
+    w->next = w->loop->closed;
+    w->loop->closed = w;
 }
 
-void watch_close(struct watch **w)
+void watch_bury(struct loop *l)
 {
-    if (*w == NULL) { return; }
-    (*w)->ready = NULL;
-    uv_close((uv_handle_t *)&(*w)->poll, on_closed); /* it is out of the poll set at once */
-    *w = NULL;
+    struct watch *w;
+    while ((w = l->closed) != NULL) {
+        l->closed = w->next;
+        mem_free(&w);
+    }
+}
+
+void watch_tell(void *entry, uint32_t bits)
+{
+    struct watch *w = entry;
+    if (w->ready == NULL) { return; }
+    int events =
+        ((bits & EPOLLIN) != 0 ? UV_READABLE : 0) | ((bits & EPOLLOUT) != 0 ? UV_WRITABLE : 0);
+    if ((bits & EPOLLHUP) != 0) { events |= w->events; }
+    events &= w->events;
+    if ((bits & EPOLLERR) != 0) {
+        /* What was read before the error may not be all. Who does not read now may do nothing about
+         * it now: told again and again, it would spin. */
+        if ((w->events & UV_READABLE) == 0) { watch_want(w, 0); }
+        events = UV_READABLE | UV_WRITABLE;
+    }
+    if (events != 0) { w->ready(w->arg, events); }
 }

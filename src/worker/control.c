@@ -434,6 +434,7 @@ int control_run(struct config *cfg, const struct launch *how)
     }
     unsigned workers = cfg->o.workers > 0 ? (unsigned)cfg->o.workers : uv_available_parallelism();
     loop_init(&c.loop);
+    c.loop.uv_always = true;
     c.hooks = (struct admin_hooks){.reload = ask_reload,
                                    .set = ask_set,
                                    .shutdown = ask_shutdown,

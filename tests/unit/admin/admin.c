@@ -106,8 +106,8 @@ static void on_ready(void *arg, int events)
 static void turn(void)
 {
     for (int i = 0; i < 20; i++) {
-        (void)uv_run(&loops[0].uv, UV_RUN_NOWAIT);
-        (void)uv_run(&loops[1].uv, UV_RUN_NOWAIT);
+        loop_turn(&loops[0], false);
+        loop_turn(&loops[1], false);
     }
 }
 
@@ -545,7 +545,7 @@ TEST(a_tour_comes_home_to_nobody)
     compose_query(&q, "SHOW CLIENTS");
     say(buf_view(&q));
     buf_done(&q);
-    (void)uv_run(&loops[1].uv, UV_RUN_NOWAIT); /* it has set out */
+    loop_turn(&loops[1], false); /* it has set out */
     client_close(client, "gone");
     CHECK_STR(hear(), "closed\n");
 }

@@ -20,7 +20,7 @@ static const struct client_ops ops = {.cancel = on_cancel};
 
 static void turn(void)
 {
-    for (unsigned i = 0; i < WORKERS; i++) { (void)uv_run(&loops[i].uv, UV_RUN_NOWAIT); }
+    for (unsigned i = 0; i < WORKERS; i++) { loop_turn(&loops[i], false); }
 }
 
 static int start(void **state)
@@ -85,9 +85,9 @@ TEST(a_key_reaches_its_client_and_no_other)
 TEST(a_client_is_canceled_on_its_own_worker)
 {
     (void)cancel(102, BYTES("\xa0\xb0\xc0\xd2"));
-    (void)uv_run(&loops[0].uv, UV_RUN_NOWAIT);
+    loop_turn(&loops[0], false);
     check_canceled(0, 0, 0);
-    (void)uv_run(&loops[1].uv, UV_RUN_NOWAIT);
+    loop_turn(&loops[1], false);
     check_canceled(0, 0, 1);
 }
 

@@ -30,7 +30,7 @@ static void open_note(struct letter *l)
 
 static void turn(void)
 {
-    (void)uv_run(&loop.uv, UV_RUN_NOWAIT);
+    loop_turn(&loop, false);
 }
 
 static int start(void **state)
@@ -176,7 +176,7 @@ TEST(letters_of_other_threads_all_arrive_each_thread_s_in_order)
         }
         CHECK(pthread_create(&threads[s], NULL, send_all, sent[s]) == 0);
     }
-    while (opened < SENDERS * EACH_SENDS) { (void)uv_run(&loop.uv, UV_RUN_ONCE); }
+    while (opened < SENDERS * EACH_SENDS) { loop_turn(&loop, true); }
     for (unsigned s = 0; s < SENDERS; s++) { CHECK(pthread_join(threads[s], NULL) == 0); }
     CHECK(opened == SENDERS * EACH_SENDS);
 }

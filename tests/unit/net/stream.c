@@ -24,7 +24,7 @@ static void on_ready(void *arg, int events)
 
 static void turn(struct loop *l)
 {
-    for (int i = 0; i < 3; i++) { (void)uv_run(&l->uv, UV_RUN_NOWAIT); }
+    for (int i = 0; i < 3; i++) { loop_turn(l, false); }
 }
 
 static int start(void **state)

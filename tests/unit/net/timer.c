@@ -2,7 +2,7 @@
 #include "unit.h"
 
 #include "base/dlist.h"
-#include "net/timer.h"
+#include "net/loop.h"
 
 enum { MOST = 600 };
 
@@ -159,22 +159,17 @@ TEST(what_is_due_may_clear_another_that_is_due_too)
 
 TEST(on_a_loop_a_deadline_set_before_all_others_runs_without_waiting_for_them)
 {
-    uv_loop_t loop;
-    struct timers on_loop;
+    struct loop loop;
     struct alarm far = {.timer.due = on_due}, past = {.timer.due = on_due};
-    CHECK(uv_loop_init(&loop) == 0);
-    timers_init(&on_loop, &loop);
-    timer_set(&on_loop, &far.timer, INT64_MAX / 2);
-    (void)uv_run(&loop, UV_RUN_NOWAIT);
+    loop_init(&loop);
+    timer_set(&loop.timers, &far.timer, INT64_MAX / 2);
+    loop_turn(&loop, false);
     CHECK(ran_count == 0);
-    timer_set(&on_loop, &past.timer, 0);
-    (void)uv_run(&loop, UV_RUN_NOWAIT);
+    timer_set(&loop.timers, &past.timer, 0);
+    loop_turn(&loop, true);
     CHECK(past.runs == 1 && far.runs == 0);
-    timer_clear(&on_loop, &far.timer);
-    CHECK(uv_loop_alive(&loop) == 0); /* with no deadline left there is nothing to wake up for */
-    timers_done(&on_loop);
-    (void)uv_run(&loop, UV_RUN_DEFAULT);
-    CHECK(uv_loop_close(&loop) == 0);
+    timer_clear(&loop.timers, &far.timer);
+    loop_done(&loop);
 }
 
 #define EACH(name) cmocka_unit_test_setup_teardown(name, start, stop)

@@ -34,7 +34,7 @@ static unsigned served[1024], served_count; /* who was granted a server, in orde
 
 static void turn_loop(unsigned i)
 {
-    (void)uv_run(&loops[i].uv, UV_RUN_NOWAIT);
+    loop_turn(&loops[i], false);
 }
 
 static void turn(void)
