@@ -6,12 +6,35 @@
 #include "settings/varset.h"
 
 static const struct show *const shows[] = {
-    &show_clients,        &show_servers,      &show_sockets, &show_active_sockets, &show_pins,
-    &show_pools,          &show_databases,    &show_users,   &show_lists,          &show_stats,
-    &show_stats_averages, &show_stats_totals, &show_totals,  &show_config,         &show_version,
-    &show_state,          &show_mem,          &show_peers,   &show_peer_pools,     &show_dns_hosts,
-    &show_dns_zones,      &show_nodes,        &show_routes,  &show_workers,        &show_settings,
-    &show_cache,          &show_cache_rules,  NULL,
+    &show_clients,
+    &show_servers,
+    &show_sockets,
+    &show_active_sockets,
+    &show_pins,
+    &show_pools,
+    &show_databases,
+    &show_users,
+    &show_lists,
+    &show_stats,
+    &show_stats_averages,
+    &show_stats_totals,
+    &show_totals,
+    &show_config,
+    &show_version,
+    &show_state,
+    &show_mem,
+    &show_peers,
+    &show_peer_pools,
+    &show_dns_hosts,
+    &show_dns_zones,
+    &show_nodes,
+    &show_routes,
+    &show_workers,
+    &show_settings,
+    &show_cache,
+    &show_cache_rules,
+    &show_listens,
+    NULL,
 };
 
 /* PgBouncer 1.7's columns, for readers by name that were never changed (pgusher.console_layout). */
@@ -22,7 +45,7 @@ static const char help[] = "\n"
                            "\tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n"
                            "\tSHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n"
                            "\tSHOW PEERS|PEER_POOLS|DNS_HOSTS|DNS_ZONES\n"
-                           "\tSHOW NODES|ROUTES|CACHE|CACHE_RULES|PINS|SETTINGS|WORKERS\n"
+                           "\tSHOW NODES|ROUTES|CACHE|CACHE_RULES|LISTENS|PINS|SETTINGS|WORKERS\n"
                            "\tSHOW CACHE WHY [<db>] '<sql>'\n"
                            "\tSET key = arg\n"
                            "\tRELOAD\n"

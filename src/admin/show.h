@@ -96,7 +96,7 @@ extern const struct show show_config, show_version, show_mem, show_peers, show_p
     show_dns_hosts, show_dns_zones;
 
 /* ---- show_own.c */
-extern const struct show show_nodes, show_routes, show_workers, show_settings;
+extern const struct show show_nodes, show_routes, show_workers, show_settings, show_listens;
 
 /* ---- show_cache.c */
 extern const struct show show_cache, show_cache_rules;

@@ -1,9 +1,10 @@
-/* NODES, ROUTES, WORKERS, SETTINGS: what only pgusher has. */
+/* NODES, ROUTES, WORKERS, SETTINGS, LISTENS: what only pgusher has. */
 #include "admin/roll.h"
 #include "admin/show.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "config/option.h"
+#include "request/request.h"
 
 static const struct column node_columns[] = {
     SHOW_TEXT("database"), SHOW_TEXT("host"),       SHOW_INT("port"),
@@ -20,6 +21,9 @@ static const struct column route_columns[] = {
 static const struct column worker_columns[] = {SHOW_INT("worker"), SHOW_INT("clients"),
                                                SHOW_INT("waiting"), SHOW_INT("servers"),
                                                SHOW_INT("idle_servers")};
+static const struct column listen_columns[] = {SHOW_INT("id"), SHOW_TEXT("database"),
+                                               SHOW_TEXT("user"), SHOW_TEXT("channel"),
+                                               SHOW_LONG("waiting_bytes")};
 static const struct column setting_columns[] = {SHOW_TEXT("database"), SHOW_TEXT("user"),
                                                 SHOW_TEXT("name"), SHOW_TEXT("value"),
                                                 SHOW_TEXT("required")};
@@ -150,6 +154,35 @@ static void visit_worker(struct gathering *g, struct front *f)
     table_end(&t);
 }
 
+/* ---- listens: what is heard without a server of one's own ------------------------------------ */
+
+struct listens {
+    struct table table;
+    const struct client *client;
+};
+
+static void put_listen(const char *channel, void *arg)
+{
+    struct listens *l = arg;
+    const struct client *c = l->client;
+    table_row(&l->table);
+    table_int(&l->table, c->id);
+    table_text(&l->table, c->account->database->name);
+    table_text(&l->table, c->account->user);
+    table_text(&l->table, channel);
+    table_int(&l->table, (int64_t)listen_waiting(c));
+    table_end(&l->table);
+}
+
+static void visit_listens(struct gathering *g, struct front *f)
+{
+    struct listens l = {.table = show_table(g)};
+    dlist_each (node, &f->clients) {
+        l.client = container_of(node, struct client, node);
+        if (l.client->state == CLIENT_READY) { listen_each(l.client, put_listen, &l); }
+    }
+}
+
 /* ---- settings -------------------------------------------------------------------------------- */
 
 static void fill_settings(struct gathering *g, struct table *t)
@@ -169,6 +202,8 @@ static void fill_settings(struct gathering *g, struct table *t)
 const struct show show_nodes = {"nodes", SHOW_COLUMNS(node_columns), NULL, fill_nodes, NULL};
 const struct show show_routes = {"routes", SHOW_COLUMNS(route_columns), NULL, fill_routes, NULL};
 const struct show show_workers = {"workers", SHOW_COLUMNS(worker_columns), visit_worker, NULL,
+                                  NULL};
+const struct show show_listens = {"listens", SHOW_COLUMNS(listen_columns), visit_listens, NULL,
                                   NULL};
 const struct show show_settings = {"settings", SHOW_COLUMNS(setting_columns), NULL, fill_settings,
                                    NULL};

@@ -222,7 +222,8 @@ static enum err add_sql(struct request *r, struct known *k, struct bytes text, b
     unsigned hints = hint_read(text);
     if ((hints & HINT_PRIMARY) != 0) { f->replica = false; }
     if ((hints & HINT_NOCACHE) != 0) { f->nocache = true; }
-    enum err err = guard(r, s, text, bind, otherwise, why);
+    enum err err = listen_check(r, s, why);
+    if (err == E_OK) { err = guard(r, s, text, bind, otherwise, why); }
     if (err == E_OK && s->named_count > 0 && !by_sql) {
         struct memo_entry *held = memo_hold(e);
         err = add_named(r, k, s, why);
@@ -258,7 +259,8 @@ static enum err add_executed(struct request *r, struct known *k, struct bytes te
     }
     add_effects(r, k, s, judge(k, e));
     if ((s->pins & PIN_SETTING) != 0) { r->touched_unclear = true; }
-    return guard(r, s, text, NULL, is_read_otherwise(r->client, s), why);
+    enum err err = listen_check(r, s, why);
+    return err != E_OK ? err : guard(r, s, text, NULL, is_read_otherwise(r->client, s), why);
 }
 
 /* The text that the batch itself gives the name, by protocol. */

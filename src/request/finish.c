@@ -117,6 +117,7 @@ void finish_discarded(struct request *r)
 void finish_release(struct request *r)
 {
     buf_clear(&r->again);
+    listen_abandon(r);
     r->tries = 0;
     r->on_replica = r->primary_only = r->frees = false;
     touched_forget(r);

@@ -8,6 +8,7 @@
  * A client that listens is told what was notified before the end of each of its transactions, as
  * PostgreSQL does: so the ReadyForQuery waits until the exchange has heard all of it.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -15,6 +16,7 @@
 #include "listen/listener.h"
 #include "pgwire/compose.h"
 #include "pgwire/response.h"
+#include "query/quote.h"
 #include "request/request.h"
 
 enum { DO_LISTEN = 'L', DO_UNLISTEN = 'U', DO_UNLISTEN_ALL = '*' }; /* before a name and its zero */
@@ -196,10 +198,10 @@ static void end_pin(struct client *c)
 /* What was committed takes effect; what is new is in `adding`. */
 static void apply(struct client *c, struct listening *g)
 {
-    struct bytes done = bytes_of(buf_view(&g->done).ptr, g->committed);
+    struct bytes done = buf_view(&g->done);
+    assert(g->committed <= done.len);
     buf_clear(&g->adding);
-    if (g->committed == 0) { return; }
-    for (size_t at = 0; at < done.len;) {
+    for (size_t at = 0; at < g->committed;) {
         const char *name = (const char *)done.ptr + at + 1;
         if (done.ptr[at] == DO_UNLISTEN_ALL) {
             buf_clear(&g->adding);
@@ -213,7 +215,7 @@ static void apply(struct client *c, struct listening *g)
         }
         at += 1 + strlen(name) + 1;
     }
-    buf_consume(&g->done, done.len);
+    buf_consume(&g->done, g->committed);
     g->committed = 0;
 }
 
@@ -253,7 +255,8 @@ static void on_settled(void *arg, enum err e)
     relay_event(r->server, UV_READABLE);
 }
 
-static void ask(struct request *r, struct bytes names, enum sender sender,
+/* sender: of what the server with this pid notifies. */
+static void ask(struct request *r, struct bytes names, enum sender sender, uint32_t pid,
                 void (*done)(void *arg, enum err e))
 {
     struct client *c = r->client;
@@ -261,9 +264,8 @@ static void ask(struct request *r, struct bytes names, enum sender sender,
     const char *list[64];
     const char **channels = list;
     unsigned count = 0, room = sizeof list / sizeof *list;
-    struct ask_text t = {.account = c->account, .sender = sender, .told = told_pid(c)};
-    t.encoding = server_param(r->server, "client_encoding");
-    t.pid = r->server->backend_pid;
+    struct ask_text t = {.account = c->account, .sender = sender, .pid = pid, .told = told_pid(c)};
+    if (r->server != NULL) { t.encoding = server_param(r->server, "client_encoding"); }
     if (t.encoding == NULL) { t.encoding = "UTF8"; }
     for (size_t at = 0; at < names.len; at += strlen((const char *)names.ptr + at) + 1) {
         if (count == room) {
@@ -305,12 +307,59 @@ enum err listen_settle(struct request *r, uint8_t status, bool failed)
         }
         names = buf_view(&g->adding);
     }
-    bool ends = status == 'I', leaves = ends && r->announced;
+    bool ends = status == 'I';
+    const bool leaves = ends && r->announced;
+    if (ends) { r->shown = false; }
     if (names.len == 0 && !leaves && !(ends && listen_holds(c))) { return E_OK; }
-    if (leaves) { r->announced = false; }
+    if (ends) { r->announced = false; }
     r->settling = true;
-    ask(r, names, leaves ? SENDER_LEAVES : SENDER_SAME, on_settled);
+    ask(r, names, leaves ? SENDER_LEAVES : SENDER_SAME, r->sender, on_settled);
     return E_AGAIN;
+}
+
+/* ---- pg_listening_channels() ----------------------------------------------------------------- */
+
+static void put_listen(const char *channel, void *arg)
+{
+    struct buf *out = arg;
+    buf_put_bytes(out, BYTES("LISTEN "));
+    quote_ident(out, bytes_str(channel));
+    buf_put_u8(out, ';');
+}
+
+enum err listen_check(struct request *r, const struct statement *s, struct fault *why)
+{
+    const struct client *c = r->client;
+    if (!listen_holds(c) || !counts(c)) { return E_OK; }
+    bool asks = false;
+    for (uint32_t i = 0; i < s->functions_count && !asks; i++) {
+        asks = strcmp(s->functions[i].name, "pg_listening_channels") == 0;
+    }
+    if (!asks) { return E_OK; }
+    r->facts.asks_channels = true;
+    r->facts.replica = false;
+    if (r->shown || r->server == NULL || r->server->status != 'T') { return E_OK; }
+    /* LISTEN would tell it only after the commit. */
+    (void)fault_state(why, E_REFUSED, "0A000",
+                      "pg_listening_channels() is not known in the middle of a transaction");
+    fault_hint(why, "Ask before the transaction, or in its first statement.");
+    return E_REFUSED;
+}
+
+static bool show(struct request *r)
+{
+    const struct client *c = r->client;
+    struct server *s = r->server;
+    if (!r->facts.asks_channels || r->shown || c->status == 'E') { return true; }
+    if (s->expects.count > 0) { return false; }
+    struct buf text = {0};
+    listener_each(&c->listening->listener, put_listen, &text);
+    prepared_unref(&s->unnamed);
+    compose_query(&s->stream.out, buf_text(&text));
+    buf_done(&text);
+    expects_push(&s->expects, EXPECT_QUERY, OWNER_NOBODY, NULL);
+    r->shown = r->settings_sent = true;
+    return false;
 }
 
 /* ---- who notifies ---------------------------------------------------------------------------- */
@@ -320,7 +369,6 @@ static void on_announced(void *arg, enum err e)
     struct request *r = arg;
     (void)e; /* who hears is told the server's own pid then */
     r->ask = NULL;
-    r->announced = true;
     request_unwait(r);
     request_resume(r->client);
 }
@@ -329,12 +377,14 @@ bool listen_announce(struct request *r)
 {
     const struct client *c = r->client;
     const struct facts *f = &r->facts;
-    if (r->ask != NULL) { return false; }
+    if (r->ask != NULL || !show(r)) { return false; }
     if (r->announced || !exchange_is_used(r->desk->exchange) || !counts(c) || c->status == 'E') {
         return true;
     }
     if ((f->flags & STMT_NOTIFIES) == 0 && (f->replica || !listen_holds(c))) { return true; }
-    ask(r, (struct bytes){0}, SENDER_COMES, on_announced);
+    r->announced = true;
+    r->sender = r->server->backend_pid;
+    ask(r, (struct bytes){0}, SENDER_COMES, r->sender, on_announced);
     return false;
 }
 
@@ -406,17 +456,27 @@ void listen_tell(struct client *c)
     if (c->stream.state != E_OK) { client_close(c, "client unexpected eof"); }
 }
 
+void listen_each(const struct client *c, void (*visit)(const char *channel, void *arg), void *arg)
+{
+    if (c->listening != NULL) { listener_each(&c->listening->listener, visit, arg); }
+}
+
+size_t listen_waiting(const struct client *c)
+{
+    return c->listening == NULL ? 0 : buf_len(&c->listening->listener.queue);
+}
+
 /* ---- ends ------------------------------------------------------------------------------------ */
 
 void listen_abandon(struct request *r)
 {
     ask_forget(&r->ask);
     r->settling = r->settled = false;
-    if (r->announced && r->server != NULL) {
-        ask(r, (struct bytes){0}, SENDER_LEAVES, NULL);
+    if (r->announced) {
+        ask(r, (struct bytes){0}, SENDER_LEAVES, r->sender, NULL);
         ask_forget(&r->ask);
     }
-    r->announced = false;
+    r->announced = r->shown = false;
 }
 
 void listen_close(struct client *c)

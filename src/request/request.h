@@ -80,11 +80,12 @@ struct facts {
     bool nocache;                   /* a hint says so */
     bool names;                     /* one is about names of prepared statements, or runs by one */
     bool replanned;                 /* a statement was prepared before its tables changed */
-    bool nameless;   /* names a statement that was never parsed, and that ends the client */
-    bool ends;       /* one of them ends a transaction or a part of it */
-    bool savepoints; /* one of them makes, releases or goes back to a savepoint */
-    bool sequences;  /* one may take values of sequences */
-    bool may_taint;  /* calls what no catalog tells about: it may change the session */
+    bool nameless;      /* names a statement that was never parsed, and that ends the client */
+    bool ends;          /* one of them ends a transaction or a part of it */
+    bool savepoints;    /* one of them makes, releases or goes back to a savepoint */
+    bool asks_channels; /* one calls pg_listening_channels(), and the client listens */
+    bool sequences;     /* one may take values of sequences */
+    bool may_taint;     /* calls what no catalog tells about: it may change the session */
     bool writes_all;
     unsigned writes_count;
     uint32_t writes[JUDGE_DEPS];
@@ -136,6 +137,8 @@ struct request {
     unsigned writes_count;
     uint32_t writes[JUDGE_DEPS];
     uint32_t pins;
+    uint32_t sender;      /* pid of the server that was announced to the exchange; 0: none */
+    bool shown;           /* its server listens to the same, to answer that */
     bool frees;           /* something was done that may have ended a pin */
     bool asking;          /* the server is asked which pins still last */
     uint32_t pins_found;  /* ... and has said so */
@@ -269,6 +272,8 @@ void savepoints_clear(struct client *c);
 /* ---- listen.c */
 /* A text that the unit runs. */
 void listen_note(struct request *r, const struct statement *s);
+/* One that it has to do with. E_REFUSED: it asks for the channels when they cannot be told. */
+MUST_USE enum err listen_check(struct request *r, const struct statement *s, struct fault *why);
 /* The unit has been sent. */
 void listen_expect(struct request *r);
 /* It listens: so it stays with its database's definition. */
@@ -284,8 +289,12 @@ void listen_forget(struct client *c); /* the transaction is lost */
 /* ReadyForQuery came. E_AGAIN: relay goes on when all that the client is to hear before it has
  * been heard. */
 enum err listen_settle(struct request *r, uint8_t status, bool failed);
-/* Before a unit is sent that may notify. false: it waits, and is run again. */
+/* Before a unit is sent that may notify, or asks for its channels. false: it waits, and is run
+ * again. */
 bool listen_announce(struct request *r);
+/* For the console: what it listens to, and how many bytes wait to be told. */
+void listen_each(const struct client *c, void (*visit)(const char *channel, void *arg), void *arg);
+size_t listen_waiting(const struct client *c);
 /* A NotificationResponse of its own server. true: the client is told. */
 bool listen_take_notification(struct request *r, struct bytes body);
 /* What waits for it, into its stream; if this is the time for it. */

@@ -35,6 +35,7 @@ static void on_timeout(struct timer *t)
 static void send_query(struct server *s, const char *text, enum clean_step step)
 {
     s->clean_step = step;
+    prepared_unref(&s->unnamed); /* a simple query drops it */
     compose_query(&s->stream.out, text);
     expects_push(&s->expects, EXPECT_QUERY, OWNER_NOBODY, NULL);
     stream_flush(&s->stream);
@@ -147,18 +148,10 @@ static enum err eat(struct server *s, uint8_t type, struct bytes body)
     return E_OK;
 }
 
-static void on_clean_event(struct server *s, int events)
+static void eat_all(struct server *s, struct bytes in)
 {
     const char *reset_query = s->holder;
-    if ((events & UV_WRITABLE) != 0) { stream_flush(&s->stream); }
-    if ((events & UV_READABLE) == 0) { return; }
-    struct bytes in;
-    enum err e = stream_read(&s->stream, &in);
-    if (e == E_AGAIN) { return; }
-    if (e != E_OK) {
-        finish(s, e);
-        return;
-    }
+    enum err e = E_OK;
     /* Rows may be long: they are dropped as they come. */
     size_t used = s->left < in.len ? s->left : in.len;
     s->left -= (uint32_t)used;
@@ -185,6 +178,29 @@ static void on_clean_event(struct server *s, int events)
     }
 }
 
+static void on_clean_event(struct server *s, int events)
+{
+    if ((events & UV_WRITABLE) != 0) { stream_flush(&s->stream); }
+    if ((events & UV_READABLE) == 0) { return; }
+    struct bytes in;
+    enum err e = stream_read(&s->stream, &in);
+    if (e == E_AGAIN) { return; }
+    if (e == E_OK) {
+        eat_all(s, in);
+    } else {
+        finish(s, e);
+    }
+}
+
+/* What the server has said already and nobody looked at: a ReadyForQuery that was held back. */
+static void on_buffered(struct timer *t)
+{
+    struct server *s = container_of(t, struct server, timer);
+    s->timer.due = on_timeout;
+    timer_set(&s->stream.loop->timers, &s->timer, s->clean_until_us);
+    if (buf_len(&s->stream.in) > 0) { eat_all(s, buf_view(&s->stream.in)); }
+}
+
 void server_clean(struct server *s, bool cancel, const char *reset_query, int64_t timeout_us,
                   void (*cleaned)(struct server *s, enum err e))
 {
@@ -193,8 +209,10 @@ void server_clean(struct server *s, bool cancel, const char *reset_query, int64_
     s->clean_step = CLEAN_DRAIN;
     server_hold(s, on_clean_event, (void *)(uintptr_t)reset_query);
     stream_pause(&s->stream, false);
-    s->timer.due = on_timeout;
-    timer_set(&s->stream.loop->timers, &s->timer, clock_now_us() + timeout_us);
+    const bool buffered = buf_len(&s->stream.in) > 0;
+    s->clean_until_us = clock_now_us() + timeout_us;
+    s->timer.due = buffered ? on_buffered : on_timeout;
+    timer_set(&s->stream.loop->timers, &s->timer, buffered ? 0 : s->clean_until_us);
     /* A batch without its Sync would never be answered whole. */
     bool open_batch = false;
     for (uint32_t i = 0; i < s->expects.count; i++) {

@@ -115,6 +115,7 @@ struct server {
     void (*opened)(struct server *s, enum err e); /* login is over */
     void (*cleaned)(struct server *s, enum err e);
     int clean_step;
+    int64_t clean_until_us;
     struct fault why; /* of a failed login */
 
     struct letter letter; /* on its way to another loop */

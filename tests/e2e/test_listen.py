@@ -1,12 +1,15 @@
 """LISTEN and NOTIFY with transaction pooling: no server is kept for who listens, and nobody can tell."""
 
+import os
 import select
+import signal
 import struct
 import time
 
 import psycopg
 import pytest
 
+from harness import wire
 from harness.fake_client import FakeClient
 from harness.process import wait_for
 
@@ -187,6 +190,33 @@ def test_the_server_listens_no_more_for_the_next_client(proxy, name):
     assert b.execute("SELECT * FROM pg_listening_channels()").fetchall() == []
 
 
+def test_the_channels_are_told_truly(proxy, name):
+    a, b = proxy.connect(), proxy.connect()
+    channels = "SELECT * FROM pg_listening_channels()"
+    a.execute(f'LISTEN {name}_b; LISTEN "{name} a"')
+    a.execute(f"BEGIN; LISTEN {name}_not; ROLLBACK")
+    assert a.execute(channels).fetchall() == [(f"{name}_b",), (f"{name} a",)]
+    with a.transaction():
+        assert a.execute(channels).fetchall() == [(f"{name}_b",), (f"{name} a",)]
+        a.execute(f"UNLISTEN {name}_b")
+    assert a.execute(channels).fetchall() == [(f"{name} a",)]
+    a.execute("BEGIN; SELECT 1")
+    with pytest.raises(psycopg.errors.FeatureNotSupported):
+        a.execute(channels)
+    a.execute("ROLLBACK")
+    assert b.execute(channels).fetchall() == []
+    assert [(r["id"], r["user"], r["channel"], r["waiting_bytes"]) for r in proxy.console("SHOW LISTENS")] == [
+        (str(a.info.backend_pid), "app", f"{name} a", "0")]
+
+
+def test_an_unnamed_statement_is_there_after_the_server_has_forgotten(proxy, name):
+    with proxy.raw() as a:
+        a.startup()
+        assert a.extended(f"LISTEN {name}").error is None
+        a.send(wire.bind(), wire.execute(), wire.SYNC)
+        assert a.until_ready().kinds == "2CZ"
+
+
 def test_the_connection_goes_when_nobody_listens(proxy, cluster, name):
     with proxy.connect() as a:
         a.execute(f"LISTEN {name}")
@@ -215,6 +245,26 @@ def test_who_may_have_missed_something_is_disconnected(proxy, cluster, name):
     b.conn.execute(f"NOTIFY {name}")
     assert b.told() == [(name, "")]
     assert "event=listen_lost" in proxy.log()
+
+
+def test_who_leaves_while_the_end_of_its_transaction_waits(run_pgusher, cluster, name):
+    """The connection that listens hangs: nobody is told the end of a transaction before it has answered."""
+    proxy = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1, query_wait_timeout=8)
+    b = proxy.connect()
+    with proxy.raw() as a:
+        a.startup()
+        a.simple(f"LISTEN {name}")
+        [(pid,)] = cluster.primary.execute(
+            "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgusher listens'")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            since = cluster.primary.mark()
+            a.send(wire.query(f"SELECT '{name}_held'"))
+            wait_for("the query to run", lambda: cluster.primary.ran(f"{name}_held", since))
+            a.close()
+            assert b.execute("SELECT 1").fetchone() == (1,)
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
 
 def test_or_kept_by_option(run_pgusher, cluster, name):
