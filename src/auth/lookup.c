@@ -5,6 +5,7 @@
 #include "auth/lookup.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "auth/answers.h"
@@ -46,6 +47,7 @@ struct lookup {
     struct dlist lines;
     unsigned lines_count, closing;
     bool stopped;
+    atomic_int usual; /* enum secret_kind */
 };
 
 struct lookup_ticket {
@@ -183,6 +185,7 @@ static void settle(struct line *l, enum err e, struct credential *found)
 {
     struct lookup_ticket *asked = first(l);
     int64_t now_us = clock_now_us();
+    if (e == E_OK) { atomic_store(&l->all->usual, (int)credential_secret(found)->kind); }
     if (e == E_OK || e == E_NOTFOUND) {
         answers_keep(l->all->answers, asked->answer_id, found, now_us,
                      now_us + (e == E_OK ? asked->ttl_us : asked->negative_ttl_us));
@@ -427,6 +430,11 @@ enum err lookup_ask(struct lookup *l, const struct lookup_place *place, const ch
     return E_AGAIN;
 }
 
+enum secret_kind lookup_usual(const struct lookup *l)
+{
+    return (enum secret_kind)atomic_load(&l->usual);
+}
+
 void lookup_forget(struct lookup *l, const struct lookup_place *place, const char *user)
 {
     uint8_t id[KEYRING_ID];
@@ -446,6 +454,7 @@ struct lookup *lookup_new(struct loop *loop)
     struct lookup *l = mem_new(struct lookup);
     l->loop = loop;
     l->answers = answers_new(ANSWERS_MOST);
+    atomic_init(&l->usual, SECRET_SCRAM);
     dlist_init(&l->lines);
     return l;
 }

@@ -43,6 +43,9 @@ MUST_USE enum err lookup_ask(struct lookup *l, const struct lookup_place *place,
                              struct loop *back,
                              void (*done)(void *arg, enum err e, struct credential *found),
                              void *arg, struct lookup_ticket **ret, struct credential **ret_found);
+/* The kind of the secret that was found last; before, what new ones are: SECRET_SCRAM. Any thread.
+ */
+enum secret_kind lookup_usual(const struct lookup *l);
 /* done() does not come. Only until it came. */
 void lookup_leave(struct lookup_ticket **t);
 /* A reload: everybody is asked for anew. */

@@ -9,12 +9,20 @@
 #include "auth/outside.h"
 #include "base/mem.h"
 
-static enum err failed(int rc, const char *step, struct fault *why)
+/* ld NULL: there is no connection yet. What the library has to add is told too: of TLS, that is
+ * all. */
+static enum err failed(LDAP *ld, int rc, const char *step, struct fault *why)
 {
+    char *more = NULL;
     bool unable = rc == LDAP_SERVER_DOWN || rc == LDAP_TIMEOUT || rc == LDAP_CONNECT_ERROR ||
                   rc == LDAP_UNAVAILABLE || rc == LDAP_BUSY || rc == LDAP_NO_MEMORY ||
                   rc == LDAP_LOCAL_ERROR || rc == LDAP_TIMELIMIT_EXCEEDED;
-    return fault_set(why, unable ? E_LOST : E_AUTH, "LDAP %s: %s", step, ldap_err2string(rc));
+    if (ld != NULL) { (void)ldap_get_option(ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &more); }
+    bool tells = more != NULL && more[0] != '\0';
+    enum err e = fault_set(why, unable ? E_LOST : E_AUTH, "LDAP %s: %s%s%s", step,
+                           ldap_err2string(rc), tells ? ": " : "", tells ? more : "");
+    ldap_memfree(more);
+    return e;
 }
 
 static enum err connect_to(const struct ldapopt *o, LDAP **ret, struct fault *why)
@@ -26,7 +34,7 @@ static enum err connect_to(const struct ldapopt *o, LDAP **ret, struct fault *wh
     int rc = ldap_initialize(&ld, url);
     mem_free(&url);
     if (rc != LDAP_SUCCESS) {
-        (void)failed(rc, "initialize", why);
+        (void)failed(NULL, rc, "initialize", why);
         why->code = E_LOST;
         return E_LOST;
     }
@@ -35,8 +43,8 @@ static enum err connect_to(const struct ldapopt *o, LDAP **ret, struct fault *wh
     (void)ldap_set_option(ld, LDAP_OPT_TIMEOUT, &most);
     (void)ldap_set_option(ld, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
     if (o->start_tls && (rc = ldap_start_tls_s(ld, NULL, NULL)) != LDAP_SUCCESS) {
+        (void)failed(ld, rc, "StartTLS", why); /* whatever it is, no password goes that way */
         (void)ldap_unbind_ext_s(ld, NULL, NULL);
-        (void)failed(rc, "StartTLS", why); /* whatever it is, no password goes that way */
         why->code = E_LOST;
         return E_LOST;
     }
@@ -52,7 +60,7 @@ static enum err bind_as(LDAP *ld, const char *dn, const char *password, const ch
     int rc = ldap_sasl_bind_s(ld, dn, LDAP_SASL_SIMPLE, &secret, NULL, NULL, NULL);
     mem_wipe(own, secret.bv_len);
     mem_free(&own);
-    return rc == LDAP_SUCCESS ? E_OK : failed(rc, step, why);
+    return rc == LDAP_SUCCESS ? E_OK : failed(ld, rc, step, why);
 }
 
 /* The DN of the one entry that fits the user. */
@@ -72,7 +80,9 @@ static enum err search_dn(const struct ldapopt *o, const char *user, char **ret,
         int rc = ldap_search_ext_s(ld, o->base_dn, scopes[o->scope], filter, attributes, 0, NULL,
                                    NULL, &most, 2, &found);
         mem_free(&filter);
-        if (rc != LDAP_SUCCESS && rc != LDAP_SIZELIMIT_EXCEEDED) { e = failed(rc, "search", why); }
+        if (rc != LDAP_SUCCESS && rc != LDAP_SIZELIMIT_EXCEEDED) {
+            e = failed(ld, rc, "search", why);
+        }
     } else if (e == E_AUTH) {
         e = E_LOST; /* not the user's fault */
         why->code = E_LOST;

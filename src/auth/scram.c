@@ -204,15 +204,19 @@ enum err scram_secret_make(const char *password, uint32_t iterations, struct scr
     return E_OK;
 }
 
-void scram_secret_derive(const char *user, const char *password, uint32_t iterations,
-                         struct scram_secret *ret)
+void scram_secret_promise(const char *user, const char *password, uint32_t iterations,
+                          struct scram_secret *ret)
 {
     uint8_t salt[KEYRING_ID];
     const struct bytes parts[] = {bytes_str(user), bytes_str(password)};
     keyring_id("salt", parts, 2, salt);
     *ret = (struct scram_secret){.iterations = iterations, .salt_len = SALT_LEN};
     memcpy(ret->salt, salt, SALT_LEN);
-    fill_keys(ret, parts[1]);
+}
+
+void scram_secret_keep(struct scram_secret *promised, const char *password)
+{
+    fill_keys(promised, bytes_str(password));
 }
 
 void scram_secret_mock(const char *user, uint32_t iterations, struct scram_secret *ret)

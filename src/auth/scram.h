@@ -41,11 +41,14 @@ MUST_USE enum err scram_secret_read(const char *text, struct scram_secret *ret);
 MUST_USE enum err scram_secret_make(const char *password, uint32_t iterations,
                                     struct scram_secret *ret);
 /*
- * The same for a login by a password that is stored in clear: the salt is random for this process,
- * but stable for user and password, so that the keys are derived once and then found.
+ * The same for a login by a password that is stored in clear, in two steps: what the client is told
+ * costs next to nothing, as for a user that does not exist; the keys come when its proof is here.
+ * The salt is random for this process, but stable for user and password, so that the keys are
+ * derived once and then found.
  */
-void scram_secret_derive(const char *user, const char *password, uint32_t iterations,
-                         struct scram_secret *ret);
+void scram_secret_promise(const char *user, const char *password, uint32_t iterations,
+                          struct scram_secret *ret);
+void scram_secret_keep(struct scram_secret *promised, const char *password);
 /* A secret of a user that does not exist: a salt that is stable for the name, and no proof fits. */
 void scram_secret_mock(const char *user, uint32_t iterations, struct scram_secret *ret);
 /*

@@ -24,6 +24,7 @@ struct entry {
 
 struct userlist {
     struct hmap users;
+    enum secret_kind usual;
     atomic_uint refs;
 };
 
@@ -81,6 +82,24 @@ const struct user_secret *userlist_find(const struct userlist *l, const char *us
 {
     struct hlink *link = hmap_find(&l->users, bytes_str(user));
     return link == NULL ? NULL : &container_of(link, struct entry, by_user)->secret;
+}
+
+enum secret_kind userlist_usual(const struct userlist *l)
+{
+    return l->usual;
+}
+
+static enum secret_kind count_usual(const struct userlist *l)
+{
+    size_t counts[SECRET_SCRAM + 1] = {0};
+    enum secret_kind most = SECRET_NONE;
+    hmap_each (link, &l->users) {
+        counts[container_of(link, struct entry, by_user)->secret.kind]++;
+    }
+    for (enum secret_kind k = SECRET_PLAIN; k <= SECRET_SCRAM; k++) {
+        if (counts[k] > 0 && (most == SECRET_NONE || counts[k] > counts[most])) { most = k; }
+    }
+    return most;
 }
 
 size_t userlist_names(const struct userlist *l, const char **names)
@@ -196,6 +215,7 @@ enum err userlist_parse(struct bytes text, const char *name, struct userlist **r
         text = bytes_skip(text, end == NULL ? len : len + 1);
     }
     if (e == E_OK) {
+        list->usual = count_usual(list);
         *ret = list;
         list = NULL;
     }

@@ -36,6 +36,8 @@ struct userlist *userlist_ref(struct userlist *l);
 void userlist_unref(struct userlist **l);
 /* NULL when there is no such user. Lives as long as the list. */
 const struct user_secret *userlist_find(const struct userlist *l, const char *user);
+/* What most secrets are, SECRET_SCRAM or another; SECRET_NONE: there are none. */
+enum secret_kind userlist_usual(const struct userlist *l);
 /* How many users there are; their names, in no order, into `names` unless it is NULL. */
 size_t userlist_names(const struct userlist *l, const char **names);
 

@@ -1,8 +1,9 @@
 /*
  * The client's login. A user that does not exist, has no password, or one that the method cannot
  * use is asked all the same, for a proof that nothing fits: outside all failures of a method look
- * alike. Only auth_type md5 tells something: users with a SCRAM secret are asked for SCRAM, all
- * others for MD5.
+ * alike, and nothing is hashed for long before the verdict, whose time does not tell (penalty.h).
+ * Only auth_type md5 tells something where secrets are of both kinds: users with a SCRAM secret are
+ * asked for SCRAM, others for MD5, and who does not exist for what most have.
  */
 #include "auth/verify.h"
 
@@ -62,7 +63,7 @@ static void start_scram(struct verify *v, uint32_t iterations, struct buf *out)
     switch (kind_of(v->secret)) {
     case SECRET_SCRAM: v->scram.secret = v->secret->scram; break;
     case SECRET_PLAIN:
-        scram_secret_derive(v->user, v->secret->text, iterations, &v->scram.secret);
+        scram_secret_promise(v->user, v->secret->text, iterations, &v->scram.secret);
         break;
     case SECRET_NONE:
     case SECRET_MD5:
@@ -76,8 +77,8 @@ static void start_scram(struct verify *v, uint32_t iterations, struct buf *out)
 }
 
 enum err verify_start(enum auth_type type, const char *user, const struct user_secret *secret,
-                      const struct scram_channel *channel, uint32_t iterations, struct verify **ret,
-                      struct buf *out, struct fault *why)
+                      enum secret_kind usual, const struct scram_channel *channel,
+                      uint32_t iterations, struct verify **ret, struct buf *out, struct fault *why)
 {
     struct verify *v = mem_new(struct verify);
     v->user = user;
@@ -93,7 +94,7 @@ enum err verify_start(enum auth_type type, const char *user, const struct user_s
         break;
     case AUTH_PLAIN: start_password(v, out); break;
     case AUTH_MD5:
-        if (kind_of(secret) == SECRET_SCRAM) {
+        if ((kind_of(secret) == SECRET_NONE ? usual : kind_of(secret)) == SECRET_SCRAM) {
             start_scram(v, iterations, out);
         } else {
             start_md5(v, out);
@@ -219,6 +220,9 @@ static enum err answer_client_final(struct verify *v, struct bytes message, stru
                                     struct fault *why)
 {
     struct buf reply = {0};
+    if (kind_of(v->secret) == SECRET_PLAIN) {
+        scram_secret_keep(&v->scram.secret, v->secret->text);
+    }
     enum err e = scram_server_final(&v->scram, message, &reply, why);
     e = send_sasl(&reply, AUTH_REQ_SASL_FINAL, e, out);
     if (e == E_OK && kind_of(v->secret) == SECRET_SCRAM) {

@@ -13,12 +13,13 @@ struct verify; /* one login in progress */
 
 /*
  * user_secret NULL: no such user; the exchange goes on and fails in the end, as with a wrong
- * password. iterations: scram_iterations, for who has no SCRAM secret. channel: of the TLS that the
- * client came by, or NULL: with it SCRAM-SHA-256-PLUS is offered too. user and secret are borrowed
- * until verify_free. Composes the first request into out. E_OK: proven already (trust, any; *ret is
- * set all the same). E_AGAIN: feed the answer. E_AUTH: trust, but no such user. E_CONFIG: a type
- * that is not about passwords (cert, hba, ldap, pam), which the caller decides by itself. *ret is
- * set with E_OK and E_AGAIN only.
+ * password. usual: what most secrets are, for who has none. iterations: scram_iterations, for who
+ * has no SCRAM secret. channel: of the TLS that the client came by, or NULL: with it
+ * SCRAM-SHA-256-PLUS is offered too. user and secret are borrowed until verify_free. Composes the
+ * first request into out. E_OK: proven already (trust, any; *ret is set all the same). E_AGAIN:
+ * feed the answer. E_AUTH: trust, but no such user. E_CONFIG: a type that is not about passwords
+ * (cert, hba, ldap, pam), which the caller decides by itself. *ret is set with E_OK and E_AGAIN
+ * only.
  *
  * plain:         the client sends its password; any kind of secret can be checked against it.
  * md5:           secrets in clear and MD5; with a SCRAM secret SCRAM is used instead, as in
@@ -26,7 +27,7 @@ struct verify; /* one login in progress */
  * a wrong password.
  */
 MUST_USE enum err verify_start(enum auth_type type, const char *user,
-                               const struct user_secret *secret,
+                               const struct user_secret *secret, enum secret_kind usual,
                                const struct scram_channel *channel, uint32_t iterations,
                                struct verify **ret, struct buf *out, struct fault *why);
 /* body of a 'p' message. E_OK: proven; E_AGAIN: next answer; E_AUTH: SQLSTATE 28P01; E_PROTOCOL. */

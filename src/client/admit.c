@@ -48,12 +48,21 @@ static enum err judge_certificate(const struct admit *a, struct fault *why)
 
 /* ---- the exchange */
 
+/* What a user that nobody knows would have, if there were such a one. */
+static enum secret_kind usual_secret(const struct admit *a)
+{
+    struct lookup_place place;
+    if (a->secret != NULL && a->secret->kind != SECRET_NONE) { return a->secret->kind; }
+    return admit_place(a, &place) ? lookup_usual(a->client->front->shared->lookup)
+                                  : userlist_usual(a->userlist);
+}
+
 static enum err start_verify(struct admit *a, enum auth_type type, struct fault *why)
 {
     struct scram_channel channel;
     _Static_assert((int)SCRAM_CHANNEL_MOST == (int)TLS_BINDING_MOST, "it has room");
     channel.len = tls_binding(stream_tls(&a->client->stream), channel.data);
-    enum err e = verify_start(type, a->who.user, a->secret, &channel,
+    enum err e = verify_start(type, a->who.user, a->secret, usual_secret(a), &channel,
                               (uint32_t)a->who.config->o.scram_iterations, &a->verify,
                               &a->client->stream.out, why);
     if (e == E_AGAIN) { a->step = ADMIT_VERIFY; }

@@ -78,6 +78,19 @@ def test_unknown_users_fail_as_wrong_passwords_do(run, role):
     assert wrong.replace(role, "X") == unknown.replace("nobody_at_all", "X")
 
 
+def test_unknown_users_are_asked_for_what_known_ones_are(run, role):
+    """auth_type md5 asks for SCRAM where the secret is such a one."""
+    p = run(auth_type="md5")
+
+    def first_request(user):
+        with p.raw() as c:
+            c.send(wire.startup(user=user, database="app"))
+            return c.receive().body
+
+    for user in ("nobody_at_all", role, "nobody_else"):
+        assert first_request(user) == b"\0\0\0\x0aSCRAM-SHA-256\0\0", user
+
+
 def test_auth_file_comes_first(run, cluster, role):
     p = run(users={role: "another"})
     mark = cluster.primary.mark()

@@ -115,6 +115,43 @@ def test_scram_is_bound_to_the_channel_on_both_legs(run, secured, certs):
     assert run(users={"scram_user": secret}, auth_type="scram-sha-256", **rsa).connect(sslmode="require", **more)
 
 
+# tls-server-end-point hashes as the certificate's signature does, but never by less than SHA-256; some have no hash
+SIGNATURES = {
+    "sha1": ("-newkey", "rsa:2048", "-sha1"),
+    "sha256": ("-newkey", "rsa:2048", "-sha256"),
+    "sha384": ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-sha384"),
+    "sha512": ("-newkey", "rsa:2048", "-sha512"),
+    "rsa-pss": ("-newkey", "rsa:2048", "-sha384", "-sigopt", "rsa_padding_mode:pss"),
+    "ed25519": ("-newkey", "ed25519"),
+}
+
+
+@pytest.mark.parametrize("kind", SIGNATURES)
+def test_binding_by_each_kind_of_signature(run, secured, kind):
+    """libpq and PostgreSQL compare the hash with theirs."""
+    secured.certs.self_signed(kind, *SIGNATURES[kind])
+    own = {"client_tls_cert_file": secured.certs.cert(kind), "client_tls_key_file": secured.certs.key(kind)}
+    secret = secured.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'scram_user'")[0][0]
+
+    def serve_with(name):
+        for option, path in (("cert", secured.certs.cert(name)), ("key", secured.certs.key(name))):
+            secured.execute(f"ALTER SYSTEM SET ssl_{option}_file = '{path}'")
+        secured.execute("SELECT pg_reload_conf()")
+        wait_for("the certificate", lambda: secured.execute("SHOW ssl_key_file")[0][0] == str(secured.certs.key(name)))
+
+    serve_with(kind)
+    try:
+        p = run(users={"scram_user": secret}, auth_type="scram-sha-256", server_tls_sslmode="require", **own)
+        how = {"user": "scram_user", "password": "scram secret", "sslmode": "require"}
+        if kind == "ed25519":
+            with pytest.raises(psycopg.OperationalError, match="channel binding"):
+                p.connect(channel_binding="require", **how)
+        bound = "prefer" if kind == "ed25519" else "require"
+        assert p.connect(channel_binding=bound, **how).execute("SELECT current_user").fetchone() == ("scram_user",)
+    finally:
+        serve_with("server")
+
+
 def test_psql_and_pgbench_by_tls(run, certs, secured):
     p = run()
     url = f"host=localhost port={p.port} dbname=app user=app sslmode=verify-full sslrootcert={certs.ca}"

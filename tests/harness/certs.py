@@ -123,6 +123,14 @@ class Certs:
         openssl("x509", "-req", "-in", request, "-CA", self.cert(ca), "-CAkey", self.key(ca), "-CAcreateserial",
                 "-days", days, "-extfile", extensions, "-out", self.cert(name))
 
+    def self_signed(self, name, *argv):
+        """A certificate of localhost's, made as the words for `openssl req` say."""
+        openssl("req", "-x509", "-nodes", *argv, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+                "-keyout", self.key(name), "-out", self.cert(name))
+        for path in (self.key(name), self.cert(name)):
+            path.chmod(0o600)
+            give_away(path)
+
     def revoke(self, ca, name):
         """Puts it on the authority's list, crl."""
         (self.folder / f"{ca}.index").touch()

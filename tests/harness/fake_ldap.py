@@ -4,6 +4,7 @@ what a client library sends; entries is {dn: (password, {attribute: value})}.
 """
 
 import socket
+import ssl
 import threading
 
 from .process import free_port
@@ -41,10 +42,14 @@ def result(tag, code):
 
 
 class FakeLdap:
-    def __init__(self, entries):
+    """tls: a context, for StartTLS or, with ldaps, from the start."""
+
+    def __init__(self, entries, tls=None, ldaps=False):
+        self.tls, self.ldaps = tls, ldaps
         self.port = free_port()
         self.entries = entries
         self.binds = []     # (dn, password), in order
+        self.in_clear = 0   # how many of them
         self.filters = []   # of the searches, as text
         self.gate = threading.Event()  # binds are answered while it is set
         self.gate.set()
@@ -77,6 +82,8 @@ class FakeLdap:
         data = b""
         with sock:
             try:
+                if self.ldaps:
+                    sock = self.tls.wrap_socket(sock, server_side=True)
                 while True:
                     message, data = self._receive(sock, data)
                     if message is None:
@@ -84,6 +91,13 @@ class FakeLdap:
                     (_, number), (op, body) = parts(message)[:2]
                     if op == 0x42:  # UnbindRequest
                         return
+                    if op == 0x77:  # ExtendedRequest: StartTLS is the only one
+                        sock.sendall(tlv(0x30, tlv(2, number) + result(0x78, 0 if self.tls else 2)))  # protocolError
+                        if self.tls:
+                            sock = self.tls.wrap_socket(sock, server_side=True)
+                        continue
+                    if op == 0x60:
+                        self.in_clear += not isinstance(sock, ssl.SSLSocket)
                     answers = self._bind(body) if op == 0x60 else self._search(body) if op == 0x63 else []
                     sock.sendall(b"".join(tlv(0x30, tlv(2, number) + a) for a in answers))
             except OSError:

@@ -97,6 +97,28 @@ def test_a_directory_that_is_down(run, ldap):
     assert "Can't contact LDAP server" in p.log()
 
 
+@pytest.mark.parametrize("how", ["ldapscheme=ldaps", "ldaptls=1"])
+@pytest.mark.parametrize("ca", ["ca", "other_ca"])
+def test_a_password_goes_by_tls_or_not_at_all(run, certs, how, ca):
+    with FakeLdap(ENTRIES, tls=certs.server(), ldaps="ldaps" in how) as directory:
+        p = run(f"ldapserver=127.0.0.1 ldapport={directory.port} {how} ldapprefix=uid= ldapsuffix=,dc=x",
+                env={"LDAPTLS_CACERT": str(certs.cert(ca))})
+        if ca == "ca":
+            assert login(p, "ann", "right")
+            refused(p, "ann", "wrong")
+            assert len(directory.binds) == 2
+        else:
+            refused(p, "ann", "right", match="LDAP cannot be asked")
+            assert directory.binds == []
+        assert directory.in_clear == 0
+
+
+def test_a_directory_without_tls_gets_no_password(run, ldap):
+    p = run(f"ldapserver=127.0.0.1 ldapport={ldap.port} ldaptls=1 ldapprefix=uid= ldapsuffix=,dc=x")
+    refused(p, "ann", "right", match="LDAP cannot be asked")
+    assert ldap.binds == [] and "LDAP StartTLS: Protocol error" in p.log()
+
+
 def test_a_slow_directory_holds_nobody_else(run, ldap, folder):
     (folder / "hba").write_text("host app boss all trust\n"
                                 f"host app all all ldap ldapserver=127.0.0.1 ldapport={ldap.port} ldapprefix=uid= "
@@ -178,6 +200,13 @@ def test_pam_knows_who_may_come(pam):
     log = pam.log()
     assert log.count('event=pam_refused reason="pam_authenticate: ') == 2
     assert "right" not in log and "wrong" not in log
+
+
+def test_pam_may_know_the_password_and_refuse_the_account(pam, folder):
+    service = next(pathlib.Path("/etc/pam.d").glob(pam.options["auth_hba_file"].read_text().split("pamservice=")[1].strip()))
+    service.write_text(service.read_text().replace("account required pam_permit.so", "account required pam_deny.so"))
+    refused(pam, "ann", "right")
+    assert 'event=pam_refused reason="pam_acct_mgmt: ' in pam.log()
 
 
 def test_pam_lets_nobody_in_without_a_service(run_pgusher, polite_server):

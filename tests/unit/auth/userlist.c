@@ -43,6 +43,25 @@ TEST(each_kind_of_secret_is_told_apart)
     CHECK(l == NULL);
 }
 
+TEST(the_usual_secret_is_what_most_have)
+{
+    static const struct {
+        const char *lines;
+        enum secret_kind usual;
+    } cases[] = {
+        {"", SECRET_NONE},
+        {"\"a\" \"\"\n", SECRET_NONE},
+        {"\"a\" \"x\"\n\"b\" \"\"\n\"c\" \"\"\n", SECRET_PLAIN},
+        {"\"a\" \"x\"\n\"b\" \"" PG_MD5 "\"\n\"c\" \"" PG_MD5 "\"\n", SECRET_MD5},
+        {"\"a\" \"x\"\n\"b\" \"" PG_SCRAM "\"\n\"c\" \"" PG_SCRAM "\"\n", SECRET_SCRAM},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct userlist *l = parse(cases[i].lines);
+        CHECK(userlist_usual(l) == cases[i].usual);
+        userlist_unref(&l);
+    }
+}
+
 TEST(two_quotes_are_one)
 {
     struct userlist *l = parse("\"a\"\"b\" \"\"\"x\"\"\"\n\"c\" \"a;b\"\n");
@@ -154,6 +173,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(each_kind_of_secret_is_told_apart),
+        RUN(the_usual_secret_is_what_most_have),
         RUN(two_quotes_are_one),
         RUN(comments_blank_lines_and_line_ends_of_windows_are_fine),
         RUN(what_follows_the_secret_is_not_looked_at),

@@ -39,7 +39,8 @@ static enum err login_plain(const struct user_secret *secret, struct bytes body,
 {
     struct verify *v = NULL;
     struct buf out = {0};
-    CHECK(verify_start(AUTH_PLAIN, "mo", secret, NULL, SCRAM_ITERATIONS, &v, &out, why) == E_AGAIN);
+    CHECK(verify_start(AUTH_PLAIN, "mo", secret, SECRET_PLAIN, NULL, SCRAM_ITERATIONS, &v, &out,
+                       why) == E_AGAIN);
     CHECK(request_in(&out).code == AUTH_REQ_PASSWORD);
     enum err e = verify_answer(v, body, &out, why);
     verify_free(&v);
@@ -53,7 +54,8 @@ static enum err login_md5(const struct user_secret *secret, const char *password
     struct verify *v = NULL;
     struct buf out = {0};
     char own[MD5_SECRET + 1], answer[MD5_SECRET + 1];
-    CHECK(verify_start(AUTH_MD5, "mo", secret, NULL, SCRAM_ITERATIONS, &v, &out, why) == E_AGAIN);
+    CHECK(verify_start(AUTH_MD5, "mo", secret, SECRET_PLAIN, NULL, SCRAM_ITERATIONS, &v, &out,
+                       why) == E_AGAIN);
     struct auth_msg m = request_in(&out);
     CHECK(m.code == AUTH_REQ_MD5);
     CHECK(md5_secret("mo", bytes_str(password), own, NULL) == E_OK);
@@ -70,7 +72,8 @@ static enum err login_scram(enum auth_type type, const struct user_secret *secre
 {
     struct verify *v = NULL;
     struct buf out = {0}, message = {0}, body = {0};
-    CHECK(verify_start(type, "ann", secret, NULL, SCRAM_ITERATIONS, &v, &out, why) == E_AGAIN);
+    CHECK(verify_start(type, "ann", secret, SECRET_PLAIN, NULL, SCRAM_ITERATIONS, &v, &out, why) ==
+          E_AGAIN);
     struct auth_msg m = request_in(&out);
     CHECK(m.code == AUTH_REQ_SASL && bytes_equal(m.data, BYTES("SCRAM-SHA-256\0\0")));
     buf_clear(&out);
@@ -107,18 +110,87 @@ static enum err scram_with(const struct user_secret *secret, const char *passwor
     return login_scram(AUTH_SCRAM, secret, &c, why);
 }
 
+/* Hashing for long, counted: tests/CMakeLists.txt puts this in front of the real one. */
+static unsigned hashed;
+void __real_crypto_pbkdf2(struct bytes password, struct bytes salt, uint32_t iterations,
+                          uint8_t ret[32]);
+void __wrap_crypto_pbkdf2(struct bytes password, struct bytes salt, uint32_t iterations,
+                          uint8_t ret[32]);
+void __wrap_crypto_pbkdf2(struct bytes password, struct bytes salt, uint32_t iterations,
+                          uint8_t ret[32])
+{
+    hashed++;
+    __real_crypto_pbkdf2(password, salt, iterations, ret);
+}
+
+/* What a client sees of a login until its proof is due; the lengths stand for what is random. */
+static void question(enum auth_type type, const char *text, enum secret_kind usual,
+                     struct buf *seen)
+{
+    struct verify *v = NULL;
+    struct buf out = {0}, body = {0};
+    struct fault why;
+    struct user_secret s = text == NULL ? (struct user_secret){0} : secret_of("ann", text);
+    hashed = 0;
+    CHECK(verify_start(type, "ann", text == NULL ? NULL : &s, usual, NULL, SCRAM_ITERATIONS, &v,
+                       &out, &why) == E_AGAIN);
+    struct auth_msg m = request_in(&out);
+    buf_printf(seen, "%u:%zu ", m.code, m.data.len);
+    if (m.code == AUTH_REQ_SASL) {
+        buf_clear(&out);
+        put_initial(&body, "SCRAM-SHA-256", BYTES("n,,n=,r=0123456789"));
+        CHECK(verify_answer(v, buf_view(&body), &out, &why) == E_AGAIN);
+        m = request_in(&out);
+        buf_printf(seen, "%u:%zu ", m.code, m.data.len);
+    }
+    CHECK(hashed == 0);
+    verify_free(&v);
+    buf_done(&out);
+    buf_done(&body);
+}
+
+TEST(who_does_not_exist_is_asked_what_others_are_and_nothing_is_hashed_meanwhile)
+{
+    static const struct {
+        enum auth_type type;
+        const char *known;
+        enum secret_kind usual;
+    } cases[] = {
+        {AUTH_PLAIN, "pencil", SECRET_PLAIN}, {AUTH_PLAIN, PG_MD5, SECRET_MD5},
+        {AUTH_PLAIN, PG_SCRAM, SECRET_SCRAM}, {AUTH_MD5, "pencil", SECRET_PLAIN},
+        {AUTH_MD5, PG_MD5, SECRET_MD5},       {AUTH_MD5, PG_SCRAM, SECRET_SCRAM},
+        {AUTH_SCRAM, "pencil", SECRET_PLAIN}, {AUTH_SCRAM, PG_MD5, SECRET_MD5},
+        {AUTH_SCRAM, PG_SCRAM, SECRET_SCRAM},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        static const char *const nobody[] = {NULL, ""};
+        struct buf known = {0}, unknown = {0};
+        question(cases[i].type, cases[i].known, cases[i].usual, &known);
+        for (size_t n = 0; n < 2; n++) {
+            buf_clear(&unknown);
+            question(cases[i].type, nobody[n], cases[i].usual, &unknown);
+            CHECK(bytes_equal(buf_view(&known), buf_view(&unknown)));
+        }
+        buf_done(&known);
+        buf_done(&unknown);
+    }
+    keyring_forget();
+}
+
 TEST(any_lets_everybody_in_and_trust_whom_it_knows)
 {
     struct verify *v = NULL;
     struct buf out = {0};
     struct fault why;
     struct user_secret eve = secret_of("eve", "");
-    CHECK(verify_start(AUTH_ANY, "nobody", NULL, NULL, SCRAM_ITERATIONS, &v, &out, &why) == E_OK);
+    CHECK(verify_start(AUTH_ANY, "nobody", NULL, SECRET_PLAIN, NULL, SCRAM_ITERATIONS, &v, &out,
+                       &why) == E_OK);
     verify_free(&v);
-    CHECK(verify_start(AUTH_TRUST, "eve", &eve, NULL, SCRAM_ITERATIONS, &v, &out, &why) == E_OK);
+    CHECK(verify_start(AUTH_TRUST, "eve", &eve, SECRET_PLAIN, NULL, SCRAM_ITERATIONS, &v, &out,
+                       &why) == E_OK);
     verify_free(&v);
-    CHECK(verify_start(AUTH_TRUST, "nobody", NULL, NULL, SCRAM_ITERATIONS, &v, &out, &why) ==
-          E_AUTH);
+    CHECK(verify_start(AUTH_TRUST, "nobody", NULL, SECRET_PLAIN, NULL, SCRAM_ITERATIONS, &v, &out,
+                       &why) == E_AUTH);
     CHECK(v == NULL && buf_len(&out) == 0);
 }
 
@@ -129,8 +201,8 @@ TEST(types_that_are_not_about_passwords_are_the_callers)
     struct fault why;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         struct verify *v = NULL;
-        CHECK(verify_start(types[i], "ann", NULL, NULL, SCRAM_ITERATIONS, &v, &out, &why) ==
-              E_CONFIG);
+        CHECK(verify_start(types[i], "ann", NULL, SECRET_PLAIN, NULL, SCRAM_ITERATIONS, &v, &out,
+                           &why) == E_CONFIG);
         CHECK(v == NULL);
     }
 }
@@ -244,7 +316,8 @@ static enum err initial_says(struct bytes body, struct fault *why)
 {
     struct verify *v = NULL;
     struct buf out = {0};
-    CHECK(verify_start(AUTH_SCRAM, "ann", NULL, NULL, SCRAM_ITERATIONS, &v, &out, why) == E_AGAIN);
+    CHECK(verify_start(AUTH_SCRAM, "ann", NULL, SECRET_PLAIN, NULL, SCRAM_ITERATIONS, &v, &out,
+                       why) == E_AGAIN);
     enum err e = verify_answer(v, body, &out, why);
     verify_free(&v);
     buf_done(&out);
@@ -272,7 +345,8 @@ TEST(client_first_may_come_after_an_empty_challenge)
     struct verify *v = NULL;
     struct buf out = {0};
     struct fault why;
-    CHECK(verify_start(AUTH_SCRAM, "ann", NULL, NULL, SCRAM_ITERATIONS, &v, &out, &why) == E_AGAIN);
+    CHECK(verify_start(AUTH_SCRAM, "ann", NULL, SECRET_PLAIN, NULL, SCRAM_ITERATIONS, &v, &out,
+                       &why) == E_AGAIN);
     buf_clear(&out);
     CHECK(verify_answer(v, BYTES("SCRAM-SHA-256\0\xff\xff\xff\xff"), &out, &why) == E_AGAIN);
     CHECK(bytes_equal(buf_view(&out), BYTES("R\0\0\0\x08\0\0\0\x0b")));
@@ -289,7 +363,8 @@ TEST(an_answer_after_the_end_is_refused)
     struct verify *v = NULL;
     struct buf out = {0};
     struct fault why;
-    CHECK(verify_start(AUTH_PLAIN, "mo", &s, NULL, SCRAM_ITERATIONS, &v, &out, &why) == E_AGAIN);
+    CHECK(verify_start(AUTH_PLAIN, "mo", &s, SECRET_PLAIN, NULL, SCRAM_ITERATIONS, &v, &out,
+                       &why) == E_AGAIN);
     CHECK(verify_answer(v, BYTES("wrong\0"), &out, &why) == E_AUTH);
     CHECK(verify_answer(v, BYTES("pencil\0"), &out, &why) == E_PROTOCOL);
     verify_free(&v);
@@ -299,6 +374,7 @@ TEST(an_answer_after_the_end_is_refused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        RUN(who_does_not_exist_is_asked_what_others_are_and_nothing_is_hashed_meanwhile),
         RUN(any_lets_everybody_in_and_trust_whom_it_knows),
         RUN(types_that_are_not_about_passwords_are_the_callers),
         RUN(a_clear_password_fits_every_kind_of_secret),
