@@ -130,6 +130,8 @@ static size_t take_whole(struct session *s, struct bytes in, struct frame f)
 {
     if (f.size > QUERY_MOST) { return refuse_long(s, in, f); }
     if (f.size > in.len) { return 0; }
+    if (!s->asked) { atomic_fetch_add(&s->office->front->shared->consoles_asked, 1); }
+    s->asked = true;
     if (f.type != 'Q' && session_is_strict(s)) {
         refuse_extended(s);
         return 0;

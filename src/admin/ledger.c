@@ -56,10 +56,18 @@ static void add_database(struct database *db, void *page)
     }
 }
 
-void page_read(struct page *p, struct registry *r, int64_t now_us)
+/* As PgBouncer counts: a session there is one transaction of one query, however much it asks. */
+static void add_console(struct page *p, const struct shared *s)
+{
+    struct figures *f = row_of(p, "pgbouncer");
+    f->v[FIGURE_XACTS] = f->v[FIGURE_QUERIES] = atomic_load(&s->consoles_asked);
+}
+
+void page_read(struct page *p, const struct front *f, int64_t now_us)
 {
     *p = (struct page){.at_us = now_us};
-    registry_each_database(r, add_database, p);
+    registry_each_database(f->registry, add_database, p);
+    add_console(p, f->shared);
 }
 
 void page_done(struct page *p)
@@ -140,7 +148,7 @@ static void on_period(struct timer *t)
     struct ledger *l = container_of(t, struct ledger, timer);
     page_done(&l->before);
     l->before = l->last;
-    page_read(&l->last, l->front->registry, clock_now_us());
+    page_read(&l->last, l->front, clock_now_us());
     l->whole = true;
     struct config *cfg = registry_config(l->front->registry);
     if (cfg->o.log_stats) {
@@ -181,7 +189,7 @@ void ledger_period(const struct ledger *l, struct page *ret)
         return;
     }
     struct page now;
-    page_read(&now, l->front->registry, clock_now_us());
+    page_read(&now, l->front, clock_now_us());
     page_differ(ret, &l->last, &now);
     page_done(&now);
 }

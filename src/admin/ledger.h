@@ -33,8 +33,8 @@ struct page {
     int64_t at_us; /* of a difference: how long it took */
 };
 
-/* Sums now, retired definitions of a database included. Any thread. */
-void page_read(struct page *p, struct registry *r, int64_t now_us);
+/* Sums now, retired definitions of a database included, and the console's row. Any thread. */
+void page_read(struct page *p, const struct front *f, int64_t now_us);
 void page_done(struct page *p);
 /* NULL when the database is not on the page. */
 const struct figures *page_find(const struct page *p, const char *database);

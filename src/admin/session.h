@@ -31,6 +31,7 @@ struct session {
     uint32_t id;       /* the client's */
     struct office *office;
     struct client *client;
+    bool asked;    /* for anything yet */
     bool busy;     /* a command is in progress: input waits */
     bool running;  /* its input is being worked on further up the stack */
     uint32_t left; /* of a message that is skipped */

@@ -67,10 +67,17 @@ static unsigned count_servers(const struct account_roll *roll, const char *datab
     return n;
 }
 
-static void put_database(struct table *t, const struct database *db, const struct options *o,
+/* As it is now: sizes change without a new definition. */
+static const struct database_config *line_of(const struct gathering *g, const struct database *db)
+{
+    const struct database_config *line = config_line(g->config, db->name);
+    return line != NULL ? line : db->line; /* gone since */
+}
+
+static void put_database(struct table *t, const struct database *db,
+                         const struct database_config *line, const struct options *o,
                          unsigned servers, int clients)
 {
-    const struct database_config *line = db->line;
     int64_t lifetime_us =
         line->server_lifetime_us >= 0 ? line->server_lifetime_us : o->server_lifetime_us;
     table_row(t);
@@ -131,7 +138,7 @@ static void fill_databases(struct gathering *g, struct table *t)
                 clients += atomic_load(&roll.items[k]->clients);
             }
         }
-        put_database(t, db, o, count_servers(&accounts, db->name, NULL), clients);
+        put_database(t, db, line_of(g, db), o, count_servers(&accounts, db->name, NULL), clients);
     }
     put_console_database(t, o, g->consoles);
     mem_free(&accounts.items);
@@ -161,7 +168,7 @@ static void fill_old_databases(struct gathering *g, struct table *t)
     struct account_roll accounts = roll_accounts(r);
     for (size_t i = 0; i < roll.count; i++) {
         const struct database *db = roll.items[i];
-        const struct database_config *line = db->line;
+        const struct database_config *line = line_of(g, db);
         if (atomic_load(&db->retired)) { continue; }
         table_row(t);
         table_text(t, db->name);

@@ -100,17 +100,17 @@ static void fill(struct gathering *g, struct table *t,
     struct registry *r = g->office->front->registry;
     struct database_roll roll = roll_databases(r);
     struct page now;
-    page_read(&now, r, clock_now_us());
+    page_read(&now, g->office->front, clock_now_us());
     for (size_t i = 0; i < roll.count + 1; i++) {
         bool console = i == roll.count;
         if (!console && atomic_load(&roll.items[i]->retired)) { continue; }
         const char *name = console ? "pgbouncer" : roll.items[i]->name;
-        const struct figures none = {0}, *total = page_find(&now, name);
-        if (total == NULL && !console) { continue; }
+        const struct figures *total = page_find(&now, name);
+        if (total == NULL) { continue; }
         const struct figures average = average_of(g, name);
         table_row(t);
         table_text(t, name);
-        put(t, total == NULL ? &none : total, &average);
+        put(t, total, &average);
         table_end(t);
     }
     page_done(&now);
@@ -197,7 +197,7 @@ static void put_sums(struct table *t, const char *prefix, const struct figures *
 static void fill_sums(struct gathering *g, struct table *t)
 {
     struct page now;
-    page_read(&now, g->office->front->registry, clock_now_us());
+    page_read(&now, g->office->front, clock_now_us());
     const struct figures total = sum_page(&now), period = sum_page(&g->period);
     const struct figures average = figures_average(&period, g->period.at_us);
     put_sums(t, "total_", &total);

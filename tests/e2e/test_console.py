@@ -150,6 +150,16 @@ def test_stats_count_queries_and_transactions(proxy, console):
     wait_for("the counters to move", grown, 5)
 
 
+def test_a_console_session_is_one_query_in_the_stats_as_in_pgbouncer(proxy, console):
+    def count():
+        row = next(r for r in console.simple("SHOW STATS").dicts() if r["database"] == "pgbouncer")
+        return int(row["total_query_count"]), int(row["total_xact_count"])
+
+    assert count() == count() == (1, 1)
+    proxy.console("SHOW POOLS")
+    assert count() == (2, 2)
+
+
 def test_lists_counts(proxy, console):
     rows = {r["list"]: int(r["items"]) for r in console.simple("SHOW LISTS").dicts()}
     assert list(rows)[:6] == ["databases", "users", "peers", "pools", "peer_pools", "free_clients"]

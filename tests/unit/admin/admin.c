@@ -293,7 +293,8 @@ TEST(an_account_has_a_row_in_pools_stats_and_users)
     CHECK(has(ask("SHOW POOLS"), "\nclinic|app|0|0|0|0|0|0|0|0|0|0|0|0|0|session|~\npgbouncer|"));
     CHECK(has(ask("SHOW STATS_TOTALS"), "T13\nclinic|0|5|0|0|0|0|0|0|0|0|0|0\npgbouncer|0|"));
     CHECK(has(ask("SHOW STATS"), "T25\nclinic|0|5|"));
-    CHECK(has(ask("SHOW TOTALS"), "\ntotal_xact_count|5\n"));
+    stats_add(&a->stats[1].binds, 6);
+    CHECK(has(ask("SHOW TOTALS"), "\ntotal_ps_bind_count|6\n"));
     stats_add(&a->stats[1].queries, 9);
     stats_add(&a->stats[1].replica_queries, 4);
     CHECK_STR(ask("SHOW ROUTES"), "T9\nclinic|app|session|no|cluster|memory|9|4|0\n=SHOW\nZ\n");
