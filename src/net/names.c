@@ -14,6 +14,7 @@ struct host {
     int64_t bad_us;    /* when the last of them was found so */
     int64_t found_us;  /* of the last lookup that gave something; 0: none did */
     int64_t failed_us; /* of the last that did not; 0: none failed since */
+    int64_t asked_us;  /* when somebody last wanted to know */
     char name[];
 };
 
@@ -66,6 +67,7 @@ enum err names_find(struct names *n, const char *host, int64_t now_us, struct ad
     lock_take(&n->lock);
     struct host *h = find(n, host);
     bool failing = h != NULL && h->failed_us != 0 && now_us - h->failed_us < n->failed_ttl_us;
+    if (h != NULL) { h->asked_us = now_us; }
     if (h != NULL && h->count > 0 && (failing || now_us - h->found_us < n->ttl_us)) {
         *ret = *choose(n, h, now_us);
         e = E_OK;
@@ -113,6 +115,7 @@ void names_learn(struct names *n, const char *host, const struct address *list, 
         size_t len = strlen(host);
         h = mem_zeroed(sizeof *h + len + 1);
         memcpy(h->name, host, len + 1);
+        h->asked_us = now_us;
         hmap_insert(&n->hosts, &h->link, bytes_of(h->name, len));
     }
     if (count == 0) {
@@ -149,7 +152,8 @@ bool names_failed(struct names *n, const char *host, const struct address *a, in
 bool names_is_due(struct names *n, const char *host, int64_t now_us)
 {
     lock_take(&n->lock);
-    const struct host *h = find(n, host);
+    struct host *h = find(n, host);
+    if (h != NULL) { h->asked_us = now_us; }
     bool due = h != NULL && h->count > 0 && now_us - h->found_us >= n->ttl_us &&
                (h->failed_us == 0 || now_us - h->failed_us >= n->failed_ttl_us);
     lock_drop(&n->lock);
@@ -163,6 +167,20 @@ bool names_has(struct names *n, const char *host, const struct address *a)
     bool has = h == NULL || h->count == 0 || is_in(a, h->list, h->count);
     lock_drop(&n->lock);
     return has;
+}
+
+void names_sweep(struct names *n, int64_t now_us)
+{
+    lock_take(&n->lock);
+    int64_t most_us = n->ttl_us > n->failed_ttl_us ? n->ttl_us : n->failed_ttl_us;
+    if (most_us < NAMES_KEPT_US) { most_us = NAMES_KEPT_US; }
+    hmap_each (link, &n->hosts) {
+        struct host *h = container_of(link, struct host, link);
+        if (now_us - h->asked_us <= most_us) { continue; }
+        hmap_remove(&n->hosts, link);
+        mem_free(&h);
+    }
+    lock_drop(&n->lock);
 }
 
 void names_each(struct names *n, int64_t now_us,

@@ -41,6 +41,10 @@ bool names_is_due(struct names *n, const char *host, int64_t now_us);
 /* Does the name still mean this address? true when nothing is known of it. */
 bool names_has(struct names *n, const char *host, const struct address *a);
 
+/* Forgets whom nobody has asked for since NAMES_KEPT_US or its ttl, what is longer. */
+enum { NAMES_KEPT_US = 60000000 };
+void names_sweep(struct names *n, int64_t now_us);
+
 /* For people. Under the lock: short, no I/O. */
 void names_each(struct names *n, int64_t now_us,
                 void (*visit)(void *arg, const char *host, int64_t ttl_us,

@@ -296,6 +296,7 @@ static void on_upkeep(struct timer *t)
     struct worker *w = container_of(t, struct worker, upkeep);
     if (atomic_load(&w->front.shared->rest) == REST_NONE) { /* else time stands still */
         if (w->upkeeps++ % TIDY_EVERY == 0) {
+            if (w == &w->crew->workers[0]) { names_sweep(&w->crew->names, clock_now_us()); }
             each_pool(w, tidy);
             if (w->loop.index == 0) {
                 each_pool(w, fill);

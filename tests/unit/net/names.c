@@ -123,6 +123,28 @@ TEST(of_an_unknown_name_nothing_is_claimed)
     CHECK(!names_failed(&names, "pg", &one, at(0)));
 }
 
+TEST(a_name_that_nobody_asks_for_is_forgotten)
+{
+    learn(0, 1, &one, NULL);
+    names_sweep(&names, at(60));
+    CHECK(names_has(&names, "pg", &one) && !names_has(&names, "pg", &two));
+    CHECK(names_is_due(&names, "pg", at(50))); /* its servers ask */
+    names_sweep(&names, at(110));
+    CHECK(!names_has(&names, "pg", &two));
+    names_sweep(&names, at(111));
+    CHECK(names_has(&names, "pg", &two) && names.hosts.count == 0);
+}
+
+TEST(a_long_ttl_is_kept_to_its_end)
+{
+    names_configure(&names, 100 * US_PER_S, FAILED * US_PER_S);
+    learn(0, 1, &one, NULL);
+    names_sweep(&names, at(100));
+    CHECK(names.hosts.count == 1);
+    names_sweep(&names, at(101));
+    CHECK(names.hosts.count == 0);
+}
+
 static void count_rows(void *arg, const char *host, int64_t ttl_us, const struct address *list,
                        unsigned count)
 {
@@ -153,6 +175,8 @@ int main(void)
         WITH(a_change_is_told_and_the_order_is_none),
         WITH(the_port_is_no_part_of_it),
         WITH(of_an_unknown_name_nothing_is_claimed),
+        WITH(a_name_that_nobody_asks_for_is_forgotten),
+        WITH(a_long_ttl_is_kept_to_its_end),
         WITH(people_see_what_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
