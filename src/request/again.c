@@ -77,9 +77,9 @@ bool again_elsewhere(struct request *r)
     return put_back(r);
 }
 
-void again_leave(struct request *r)
+void again_leave(struct request *r, bool refused)
 {
-    r->primary_only = r->on_replica;
+    r->primary_only = r->on_replica && (refused || !route_keeps_from_primary(r));
     r->on_replica = false;
     request_unwait(r);
 }

@@ -22,6 +22,7 @@ struct relay {
     bool stop;       /* ReadyForQuery is held back until the cache knows */
     bool lost;
     bool refused;      /* lost by our own doing: asking again would end the same */
+    bool demoted;      /* lost because it is a replica: 25006 */
     bool over;         /* the server ended the session for what the client sent ... */
     bool told;         /* ... or by its own will, and the client, to whom it was tied, is told so */
     struct fault *why; /* of being lost */
@@ -239,6 +240,7 @@ static bool take_error(struct relay *y, struct bytes body)
                           m.message == NULL ? "" : m.message);
         if (r->on_replica && m.sqlstate != NULL && strcmp(m.sqlstate, "25006") == 0) {
             route_node_demoted(y->s->target->node);
+            y->demoted = true;
         }
         return false;
     }
@@ -566,9 +568,9 @@ static void lose(struct relay *y, bool again)
     struct request *r = y->r;
     struct client *c = r->client;
     if (again) {
-        bool demoted = strncmp(y->why->text, "server closed", 13) == 0;
-        pool_discard(&r->server, demoted ? y->why->text : "server conn crashed?");
-        again_leave(r);
+        bool closed = strncmp(y->why->text, "server closed", 13) == 0;
+        pool_discard(&r->server, closed ? y->why->text : "server conn crashed?");
+        again_leave(r, y->demoted);
     } else {
         finish_lost(r, y->why, y->refused); /* r is gone if it closed the client */
     }

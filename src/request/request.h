@@ -233,6 +233,8 @@ bool request_is_outdated(const struct request *r);
 enum move step_lookup(struct request *r);
 enum move step_route(struct request *r);
 enum move step_checkout(struct request *r);
+/* primary_reads = never, and this read is not an exception. */
+bool route_keeps_from_primary(const struct request *r);
 enum move step_prepare(struct request *r);
 enum move step_send(struct request *r);
 void relay_event(struct server *s, int events);
@@ -252,7 +254,8 @@ bool again_may_go_elsewhere(const struct request *r);
 /* If so, and in no transaction: it is the client's next unit again. Its server is to go:
  * again_leave(). */
 bool again_elsewhere(struct request *r);
-void again_leave(struct request *r);
+/* refused: the replica took it for a write, so the primary is asked whatever primary_reads says. */
+void again_leave(struct request *r, bool refused);
 /* The tables have changed under its plan: is it to be planned anew, unseen by the client? */
 bool again_may_replan(const struct request *r);
 bool again_replanned(struct request *r); /* false: it was tried too often */

@@ -30,7 +30,7 @@ static struct node *choose_replica(const struct request *r)
 
 /* A read that no replica may answer now is not the primary's either. What fills Redis is: it is
    asked for on the primary always. */
-static bool must_not_read_primary(const struct request *r)
+bool route_keeps_from_primary(const struct request *r)
 {
     const struct database *db = r->client->account->database;
     return r->client->front->config->o.primary_reads == PRIMARY_NEVER && db->topology->count > 1 &&
@@ -87,7 +87,7 @@ enum move step_route(struct request *r)
     bool reads = may_use_replica(r);
     struct node *n = reads ? choose_replica(r) : NULL;
     r->on_replica = n != NULL;
-    if (n == NULL && reads && must_not_read_primary(r)) {
+    if (n == NULL && reads && route_keeps_from_primary(r)) {
         return await_node(r, "no replica can answer this read",
                           "Waited failover_wait for one; primary_reads is never.");
     }
@@ -130,7 +130,7 @@ static enum move try_elsewhere(struct request *r)
     struct fault why = r->ticket.why;
     r->ticket.why.code = E_OK;
     if (r->on_replica) { /* a dead replica costs nothing but this try */
-        r->primary_only = !must_not_read_primary(r);
+        r->primary_only = !route_keeps_from_primary(r);
         r->step = STEP_ROUTE;
         return MOVE_AGAIN;
     }
