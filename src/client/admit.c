@@ -190,8 +190,7 @@ static enum err find_rule(struct admit *a, struct fault *why)
 static enum err check_any(struct admit *a, struct fault *why)
 {
     const struct config *cfg = a->who.config;
-    const struct database_config *line = config_database(cfg, a->who.database);
-    if (line == NULL) { line = config_database(cfg, "*"); }
+    const struct database_config *line = config_line(cfg, a->who.database);
     if (a->who.console || line == NULL || line->user != NULL) { return E_OK; }
     const struct log_who log = admit_log(a);
     log_error(&log, "auth_type=any requires forced user: give database %s a user=", line->name);

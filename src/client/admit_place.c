@@ -9,8 +9,7 @@ bool admit_place(const struct admit *a, struct lookup_place *ret)
     const struct options *o = &cfg->o;
     const struct database_config *line = NULL, *at = NULL;
     if (!a->who.console) {
-        line = config_database(cfg, a->who.database);
-        if (line == NULL) { line = config_database(cfg, "*"); }
+        line = config_line(cfg, a->who.database);
         if (line == NULL) { return false; }
     }
     const char *user = line != NULL && line->auth_user != NULL ? line->auth_user : o->auth_user;
@@ -20,8 +19,7 @@ bool admit_place(const struct admit *a, struct lookup_place *ret)
     if (user[0] == '\0') { return false; }
     at = line;
     if (name[0] != '\0') {
-        at = config_database(cfg, name);
-        if (at == NULL) { at = config_database(cfg, "*"); }
+        at = config_line(cfg, name);
     } else {
         name = a->who.database;
     }

@@ -136,9 +136,7 @@ static const char *check_auth_database(const struct config *cfg, const char *nam
     if (strcmp(name, "pgbouncer") == 0 || strcmp(name, "pgusher") == 0) {
         return "cannot use the reserved \"pgbouncer\" database as an auth_dbname";
     }
-    if (config_database(cfg, name) == NULL && config_database(cfg, "*") == NULL) {
-        return "auth_dbname is no database of [databases]";
-    }
+    if (config_line(cfg, name) == NULL) { return "auth_dbname is no database of [databases]"; }
     return NULL;
 }
 

@@ -84,6 +84,12 @@ const struct database_config *config_database(const struct config *cfg, const ch
     return NULL;
 }
 
+const struct database_config *config_line(const struct config *cfg, const char *name)
+{
+    const struct database_config *line = config_database(cfg, name);
+    return line != NULL ? line : config_database(cfg, "*");
+}
+
 const struct user_config *config_user(const struct config *cfg, const char *name)
 {
     for (size_t i = 0; i < cfg->users_count; i++) {

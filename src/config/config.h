@@ -164,6 +164,8 @@ void config_unref(struct config **cfg);
 
 /* NULL when there is no such line; the "*" line is found by its own name only. */
 const struct database_config *config_database(const struct config *cfg, const char *name);
+/* The same, or the "*" line, which stands for all that have none. */
+const struct database_config *config_line(const struct config *cfg, const char *name);
 const struct user_config *config_user(const struct config *cfg, const char *name);
 
 /* One row of SHOW CONFIG; i from 0 while it returns true. Texts are valid until the next call. */

@@ -1,4 +1,5 @@
-/* Comparing field by field: what is not compared here takes effect without new pools. */
+/* Comparing field by field: what is not compared here takes effect without new pools, as sizes
+   do. */
 #include "pool/definition.h"
 
 #include <string.h>
@@ -58,13 +59,10 @@ static bool same_line(const struct database_config *a, const struct database_con
            same_text(a->client_encoding, b->client_encoding) &&
            same_text(a->datestyle, b->datestyle) && same_text(a->timezone, b->timezone) &&
            same_text(a->application_name, b->application_name) &&
-           same_text(a->monitor_user, b->monitor_user) && a->pool_size == b->pool_size &&
-           a->replica_pool_size == b->replica_pool_size && a->pool_mode == b->pool_mode &&
-           a->min_pool_size == b->min_pool_size && a->reserve_pool_size == b->reserve_pool_size &&
+           same_text(a->monitor_user, b->monitor_user) && a->pool_mode == b->pool_mode &&
            same_text(a->load_balance_hosts, b->load_balance_hosts) &&
            a->read_write_split == b->read_write_split && a->cache == b->cache &&
            a->read_consistency == b->read_consistency &&
-           a->server_lifetime_us == b->server_lifetime_us &&
            a->query_wait_timeout_us == b->query_wait_timeout_us;
 }
 

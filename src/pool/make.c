@@ -56,7 +56,7 @@ static unsigned limit_of(int size)
 void pool_configure(struct pool *p, const struct config *cfg)
 {
     const struct options *o = &cfg->o;
-    const struct database_config *line = p->account->database->line;
+    const struct database_config *line = config_line(cfg, p->account->database->name);
     const struct user_config *user = config_user(cfg, p->account->server_user);
     int size = pick(user == NULL ? -1 : user->pool_size, line->pool_size, o->default_pool_size);
     int64_t lifetime_us =

@@ -56,11 +56,12 @@ static bool is_remembered(struct registry *r, const struct database *db)
 }
 
 /* Others log in through its pools, or min_pool_size fills them. */
-static bool is_kept(const struct account *a, const struct options *o)
+static bool is_kept(const struct account *a, const struct config *cfg)
 {
     const struct database *db = a->database;
     if (db->line->user == NULL || a->shares_pools) { return false; }
-    int least = db->line->min_pool_size >= 0 ? db->line->min_pool_size : o->min_pool_size;
+    const struct database_config *line = config_line(cfg, db->name);
+    int least = line->min_pool_size >= 0 ? line->min_pool_size : cfg->o.min_pool_size;
     return least > 0 || db->accounts.next->next != &db->accounts;
 }
 
@@ -173,7 +174,7 @@ static void consider(struct registry *r, struct database *db, int64_t now_us)
     }
     dlist_each (node, &db->accounts) {
         struct account *a = container_of(node, struct account, node);
-        if (is_over(a->idle_since_us, o->pool_idle_timeout_us, now_us) && !is_kept(a, o)) {
+        if (is_over(a->idle_since_us, o->pool_idle_timeout_us, now_us) && !is_kept(a, r->config)) {
             doom_account(r, a);
         }
     }

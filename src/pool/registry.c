@@ -122,8 +122,7 @@ static uint32_t stable_hash(const char *text)
 static void set_database_caps(struct registry *r, const struct database *db)
 {
     const struct options *o = &r->config->o;
-    const struct database_config *line = config_database(r->config, db->name);
-    if (line == NULL) { line = config_database(r->config, "*"); }
+    const struct database_config *line = config_line(r->config, db->name);
     if (line == NULL) { return; } /* gone: its last servers and clients are as they were */
     limits_set(&r->servers, db->servers_cap,
                line->max_db_connections >= 0 ? line->max_db_connections : o->max_db_connections);
@@ -261,8 +260,7 @@ void registry_configure(struct registry *r, struct config *cfg, struct userlist 
     r->userlist = userlist_ref(users);
     dlist_each (node, &r->databases) {
         struct database *db = container_of(node, struct database, node);
-        const struct database_config *line = config_database(cfg, db->name);
-        if (line == NULL) { line = config_database(cfg, "*"); }
+        const struct database_config *line = config_line(cfg, db->name);
         /* Secrets may have changed in any way: accounts are made anew with the new list. */
         set_database_caps(r, db);
         if (!atomic_load(&db->retired) &&

@@ -234,6 +234,34 @@ def test_clients_and_their_transactions_outlive_failed_reloads(proxy, console, p
     assert c.simple("COMMIT").status == "I"
 
 
+def test_a_changed_size_changes_the_pool_and_leaves_its_servers(run_pgusher, cluster):
+    p = run_pgusher({"app": cluster.primary.connstr + " pool_size=1"})
+    pid = lambda c: int(c.simple("SELECT pg_backend_pid()").value())
+    a, b = p.raw(), p.raw()
+    a.startup()
+    b.startup()
+    first = pid(a)
+    a.simple("BEGIN"), pid(a)
+    b.send(wire.query("SELECT pg_backend_pid()"))
+    assert b.quiet(0.1)
+
+    def resize(size):
+        p.databases["app"] = cluster.primary.connstr + f" pool_size={size} min_pool_size=0 reserve_pool_size=0"
+        p.write()
+        p.console("RELOAD")
+        return next(r for r in p.console("SHOW DATABASES") if r["name"] == "app")
+
+    assert resize(2)["pool_size"] == "2"
+    second = int(b.until_ready().value())
+    assert second != first and pid(a) == first
+    a.simple("COMMIT")
+    assert resize(1)["pool_size"] == "1"
+    left = lambda: [int(r["remote_pid"]) for r in p.console("SHOW SERVERS") if r["database"] == "app"]
+    wait_for("one to be closed", lambda: len(left()) == 1)
+    assert left()[0] in (first, second) and pid(a) == pid(b) == left()[0]
+    assert "database configuration changed" not in p.log()
+
+
 def test_old_and_new_pools_of_a_changed_line_stay_within_pool_size(run_pgusher, cluster):
     p = run_pgusher({"app": cluster.primary.connstr + " pool_size=2"})
     late = [p.raw() for _ in range(3)]

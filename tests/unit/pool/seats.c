@@ -114,10 +114,22 @@ TEST(who_waited_longer_comes_first_whichever_pool_it_waits_at)
     give_back(3);
 }
 
+TEST(a_size_alone_is_changed_where_it_is)
+{
+    hold_two();
+    CHECK(reload("pool_size=3") == pool);
+    CHECK(!ask(2, 2));
+    UNTIL(holds(2));
+    CHECK(total(pool) == 3 && holds(0) && holds(1));
+    give_back(0);
+    give_back(1);
+    give_back(2);
+}
+
 TEST(a_smaller_size_holds_for_the_old_pool_too)
 {
     hold_two();
-    struct pool *next = reload("pool_size=1");
+    struct pool *next = reload("pool_size=1 application_name=x");
     CHECK(!ask(2, 2)); /* by somebody who has not moved on yet */
     askers[3].pool = next;
     CHECK(!ask(3, 0));
@@ -191,6 +203,7 @@ int main(void)
         RUN(seats_live_as_long_as_somebody_of_the_family),
         STOP(the_servers_of_the_replaced_pool_count_until_they_are_gone),
         STOP(who_waited_longer_comes_first_whichever_pool_it_waits_at),
+        STOP(a_size_alone_is_changed_where_it_is),
         STOP(a_smaller_size_holds_for_the_old_pool_too),
         STOP(a_third_definition_counts_with_the_first),
         STOP(a_machine_that_stays_keeps_its_seats_and_a_new_one_takes_over_the_other),
