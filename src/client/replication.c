@@ -106,7 +106,7 @@ static void on_opened(struct server *s, enum err e)
         fail(x, &why);
         return;
     }
-    log_debug(&who, "new connection to server (from pid %u)", s->backend_pid);
+    pool_log_opened(s);
     s->state = SERVER_ACTIVE;
     server_hold(s, on_server, x);
     struct buf parameters = {0};

@@ -198,7 +198,7 @@ static void fail_waiters(struct pool *p, const struct fault *why)
     }
 }
 
-static void log_opened(const struct server *s)
+void pool_log_opened(const struct server *s)
 {
     if (!log_tells(LOG_CONNECTIONS)) { return; }
     const struct log_who who = pool_who(s);
@@ -245,7 +245,7 @@ static void on_opened(struct server *s, enum err e)
         lock_drop(&p->lock);
         atomic_store(&p->share.opening_us, now_us - s->connected_us);
         route_node_worked(p->node);
-        log_opened(s);
+        pool_log_opened(s);
         note_defaults(p->account, s);
         pool_take_back(s, true);
         return;

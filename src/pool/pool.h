@@ -91,6 +91,9 @@ struct server *pool_open_beside(struct pool *p, struct loop *l, struct server_ta
                                 const char *const *startup,
                                 void (*opened)(struct server *s, enum err e), void *holder);
 
+/* PgBouncer's line of it; for servers of the caller's own. */
+void pool_log_opened(const struct server *s);
+
 /* ---- upkeep, on the loop that watches them */
 void pool_tidy(struct pool *p, struct loop *l, int64_t now_us); /* idle and old servers close */
 /* A name may mean other machines now: servers of this loop that are on none of them must close. */

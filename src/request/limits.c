@@ -29,9 +29,13 @@ static bool find_fault(const struct client *c, int64_t now_us, struct fault *why
     const struct request *r = c->request;
     bool waiting = r != NULL && r->waiting;
     bool running = r != NULL && r->server != NULL && r->server->expects.count > 0;
-    if (running &&
-        is_over(r->server->requested_us, pick(u->query_timeout_us, o->query_timeout_us), now_us)) {
-        (void)fault_state(why, E_TIMEOUT, "57014", "query_timeout");
+    int64_t query_us = pick(u->query_timeout_us, o->query_timeout_us);
+    if (running && is_over(r->server->requested_us, query_us, now_us)) {
+        (void)fault_state(why, E_TIMEOUT, "57014", "query timeout");
+        return true;
+    }
+    if (waiting && r->ticket.state == TICKET_WAITING && is_over(r->arrived_us, query_us, now_us)) {
+        (void)fault_state(why, E_TIMEOUT, "57014", "query_timeout"); /* PgBouncer's two spellings */
         return true;
     }
     if (c->status != 'I' && r != NULL && r->server != NULL &&

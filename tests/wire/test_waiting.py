@@ -59,6 +59,13 @@ def test_who_waits_too_long_is_thrown_out(busy):
     wait_for("the log", lambda: "closing because: query_wait_timeout" in p.log())
 
 
+def test_the_wait_for_a_server_is_part_of_a_querys_time(busy):
+    p, _, _, b = busy(query_timeout=0.5)
+    answer = b.until_ready()
+    assert answer.sqlstate == "57014" and answer.error.fields()["M"] == "query_timeout"
+    wait_for("the log", lambda: "closing because: query_timeout" in p.log())
+
+
 def test_a_databases_own_wait_limit_holds(busy):
     _, _, _, b = busy(connstr=" query_wait_timeout=0.2", query_wait_timeout=100)
     assert b.until_ready().error.fields()["M"] == "query_wait_timeout"
@@ -182,4 +189,4 @@ def test_query_timeout_is_the_querys_own_time(run_pgusher, server):
     a.send(wire.query("SELECT 'long'"))
     s.until("long")
     answer = a.until_ready()
-    assert answer.sqlstate == "57014" and answer.error.fields()["M"] == "query_timeout"
+    assert answer.sqlstate == "57014" and answer.error.fields()["M"] == "query timeout"
