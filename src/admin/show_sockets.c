@@ -307,6 +307,7 @@ static void put_reasons(struct table *t, uint32_t pins)
         {PIN_SEED, "setseed"},
         {PIN_SETTING, "setting"},
         {PIN_UNKNOWN, "unknown effect"},
+        {PIN_STARTUP, "startup settings"},
         {PIN_SESSION, "pool_mode session"},
     };
     struct buf text = {0};

@@ -45,6 +45,7 @@ void client_accept(struct front *f, int fd, const struct address *peer)
     c->given = varset_ref(varset_empty());
     c->startup = varset_ref(varset_empty());
     c->base = varset_ref(varset_empty());
+    c->customs = varset_ref(varset_empty());
     c->wanted = varset_ref(varset_empty());
     c->in_tx = varset_ref(varset_empty());
     c->stream = (struct stream){.fd = fd};
@@ -97,6 +98,7 @@ void client_close(struct client *c, const char *reason)
     varset_unref(&c->given);
     varset_unref(&c->startup);
     varset_unref(&c->base);
+    varset_unref(&c->customs);
     varset_unref(&c->wanted);
     varset_unref(&c->in_tx);
     dlist_remove(&c->node);

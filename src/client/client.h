@@ -72,6 +72,7 @@ struct client {
     const struct varset *base;    /* startup and identity: what RESET goes back to */
     const struct varset *wanted;  /* base and what SET changed, committed */
     const struct varset *in_tx;   /* the same if the transaction in progress commits */
+    const struct varset *customs; /* names of custom settings that it has set once */
     uint8_t status;               /* what it was told last: 'I', 'T', 'E' */
     char *begin;                  /* BEGIN was answered, no server has it yet */
     bool begin_reads;             /* ... and it said READ ONLY */

@@ -105,6 +105,7 @@ enum stmt_pin {
     PIN_SEQUENCE = 1 << 6, /* nextval, setval called by name: currval may follow */
     PIN_SEED = 1 << 7,     /* setseed */
     PIN_SETTING = 1 << 8,  /* a session-level setting change that settings[] cannot describe */
+    PIN_STARTUP = 1 << 10, /* its server began with the client's startup settings */
     PIN_UNKNOWN = 1 << 9,  /* parse failure, DO, CALL: anything may have happened */
 };
 

@@ -219,6 +219,13 @@ static enum err add_sql(struct request *r, struct known *k, struct bytes text, b
         touched_note(r, s, bound_param, &bound);
         buf_done(&bound.text);
     }
+    const bool taints = j->taints && k->catalog != NULL;
+    if (s->settings_count > 0 || taints || (s->pins & PIN_UNKNOWN) != 0 ||
+        (s->flags & STMT_RESETS_ALL) != 0) {
+        struct bound bound = {.bind = bind};
+        renew_look(r, s, taints, !several && s->kind != STMT_MULTI, bound_param, &bound);
+        buf_done(&bound.text);
+    }
     unsigned hints = hint_read(text);
     if ((hints & HINT_PRIMARY) != 0) { f->replica = false; }
     if ((hints & HINT_NOCACHE) != 0) { f->nocache = true; }
@@ -545,6 +552,8 @@ enum move step_classify(struct request *r)
     enum err e = E_OK;
     facts_forget(f);
     buf_clear(&r->channels);
+    buf_clear(&r->reads_custom);
+    buf_clear(&r->sets_custom);
     *f = (struct facts){.replica = true, .fusible = true};
     switch (r->unit.kind) {
     case UNIT_QUERY: e = add_text(r, k, r->unit.text, NULL, &why); break;

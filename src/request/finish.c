@@ -38,26 +38,16 @@ static void end_transaction(struct request *r, bool committed)
     }
 }
 
-static void set_date_style(const struct varset **slot, const char *value)
-{
-    struct varset_edit edit;
-    varset_edit_begin(&edit, *slot);
-    varset_edit_set(&edit, "datestyle", value);
-    const struct varset *old = *slot;
-    *slot = varset_edit_end(&edit);
-    varset_unref(&old);
-}
-
 /* SET DateStyle may name only a part, the rest stays: what to carry is what the server reports. */
 static void take_date_style(struct request *r)
 {
     assert(r->server != NULL);
     const char *value = server_param(r->server, "DateStyle");
     if (value == NULL || varset_get(r->client->in_tx, "datestyle") == NULL) { return; }
-    set_date_style(&r->client->in_tx, value);
+    varset_put(&r->client->in_tx, "datestyle", value);
     bool settled = r->server->have == r->server->now;
     const struct varset *now = varset_ref(r->server->now);
-    set_date_style(&now, value);
+    varset_put(&now, "datestyle", value);
     server_assume(r->server, now);
     if (settled) {
         varset_unref(&r->server->have);
@@ -80,6 +70,7 @@ void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_ba
     }
     r->frees = r->frees || rolled_back;
     pins_settle(r, failed);
+    renew_note_done(r, failed);
     if (failed && r->resets != 0 && r->server != NULL) {
         r->server->sure = false; /* DISCARD ALL may have been done before the error */
     }
@@ -106,7 +97,7 @@ void finish_ready(struct request *r, uint8_t status, bool failed, bool rolled_ba
 void finish_discarded(struct request *r)
 {
     struct client *c = r->client;
-    server_settle(r->server, varset_empty());
+    server_settle(r->server, r->server->begun);
     varset_unref(&c->wanted);
     varset_unref(&c->in_tx);
     c->wanted = varset_ref(c->base);

@@ -41,6 +41,7 @@ void pins_keep(struct request *r, uint32_t pins)
     if (pins == 0) { return; }
     if (c->pins == 0) { c->pinned_us = loop_now(c->front->loop); }
     c->pins |= pins;
+    if (r->server != NULL && (pins & PIN_TEMP) != 0) { r->server->had_temp = true; }
     if (r->server != NULL && counts(c)) { (void)pool_pin(r->server, true); }
 }
 

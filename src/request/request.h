@@ -85,6 +85,7 @@ struct facts {
     bool savepoints;    /* one of them makes, releases or goes back to a savepoint */
     bool asks_channels; /* one calls pg_listening_channels(), and the client listens */
     bool sequences;     /* one may take values of sequences */
+    bool resets;        /* one may go back to settings of the start where nobody can follow */
     bool may_taint;     /* calls what no catalog tells about: it may change the session */
     bool writes_all;
     unsigned writes_count;
@@ -167,6 +168,8 @@ struct request {
     struct buf key;       /* of the cache */
     struct buf touched;   /* names, each closed by a zero: touched.c */
     struct buf channels;  /* what the unit's LISTEN and UNLISTEN name: listen.c */
+    struct buf reads_custom, sets_custom; /* the same, of the unit: renew.c */
+    struct buf sent_custom;               /* ... of what is under way */
     struct ticket ticket;
     struct unit unit;
     struct facts facts;
@@ -361,6 +364,19 @@ void touched_note_all(struct request *r, const struct varset *v);
 void touched_forget(struct request *r);
 void touched_put_question(const struct request *r, struct buf *out);
 void touched_hear(struct request *r, struct bytes name, struct bytes value);
+
+/* ---- renew.c */
+/* A statement of the unit. alone: the unit is nothing else. */
+void renew_look(struct request *r, const struct statement *s, bool taints, bool alone,
+                const char *(*param)(void *arg, int n), void *arg);
+/* The unit is to run on a session that is as new. */
+bool renew_is_due(const struct request *r);
+enum move renew_server(struct request *r);
+/* Custom settings that the unit reads are made known to the server first. */
+bool renew_define(struct request *r);
+/* The unit is on its way; it is answered. */
+void renew_note_sent(struct request *r);
+void renew_note_done(struct request *r, bool failed);
 
 /* ---- finish.c */
 /* ReadyForQuery came: what the transaction changed takes effect, the server goes back if it can. */

@@ -135,6 +135,9 @@ static void free_spare(struct request *r)
     buf_done(&r->key);
     buf_done(&r->touched);
     buf_done(&r->channels);
+    buf_done(&r->reads_custom);
+    buf_done(&r->sets_custom);
+    buf_done(&r->sent_custom);
     mem_free(&r);
 }
 
@@ -148,7 +151,9 @@ void request_free(struct request *r)
     struct desk *d = r->desk;
     enum { SPARES_MOST = 64, BUFFER_MOST = 4096 };
     bool large = r->again.cap > BUFFER_MOST || r->key.cap > BUFFER_MOST ||
-                 r->touched.cap > BUFFER_MOST || r->channels.cap > BUFFER_MOST;
+                 r->touched.cap > BUFFER_MOST || r->channels.cap > BUFFER_MOST ||
+                 r->reads_custom.cap > BUFFER_MOST || r->sets_custom.cap > BUFFER_MOST ||
+                 r->sent_custom.cap > BUFFER_MOST;
     if (d->spares_count == SPARES_MOST || large) {
         free_spare(r);
         return;
@@ -158,6 +163,9 @@ void request_free(struct request *r)
     buf_clear(&r->key);
     buf_clear(&r->touched);
     buf_clear(&r->channels);
+    buf_clear(&r->reads_custom);
+    buf_clear(&r->sets_custom);
+    buf_clear(&r->sent_custom);
     memset(&r->ticket, 0, offsetof(struct ticket, why));
     r->ticket.why.code = E_OK;
     r->next = d->spares;

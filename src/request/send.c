@@ -125,14 +125,23 @@ enum move step_prepare(struct request *r)
     }
     enum move m = check_sequences(r);
     if (m != MOVE_ON) { return m; }
-    if (!listen_announce(r)) {
+    bool renew = renew_is_due(r);
+    if (renew && s->expects.count > 0) {
+        r->step = STEP_CLASSIFY;
         request_wait(r, 0);
         return MOVE_WAIT;
     }
+    if (s->begun != varset_empty() || (renew && r->facts.resets)) { r->facts.pins |= PIN_STARTUP; }
     struct fault why;
     if (r->facts.pins != 0 && pins_reserve(r, &why) != E_OK) {
         if (c->status == 'I' && c->pins == 0) { finish_release(r); }
         return request_fail(r, &why);
+    }
+    if (renew) { return renew_server(r); }
+    if (renew_define(r)) { return MOVE_WAIT; }
+    if (!listen_announce(r)) {
+        request_wait(r, 0);
+        return MOVE_WAIT;
     }
     r->sole = s->expects.count == 0;
     r->set_by_us = false;
@@ -429,10 +438,10 @@ static bool carry_setting(struct request *r, const struct statement *s)
         varset_edit_set(&server, set->name, set->value);
         varset_edit_set(&client, set->name, set->value);
     } else {
-        varset_edit_remove(&server, set->name);
+        varset_edit_set(&server, set->name, varset_get(r->server->begun, set->name));
         if (given != NULL) {
             r->resets |= RESET_SETTINGS;
-            r->retell = true;
+            r->retell = r->server->begun == varset_empty();
             varset_edit_set(&client, set->name, given);
         } else {
             varset_edit_remove(&client, set->name);
@@ -454,7 +463,7 @@ static void assume_reset(struct request *r, bool role_too)
     static const char *const kept[] = {"role", "session_authorization"};
     struct client *c = r->client;
     struct varset_edit server, client;
-    varset_edit_begin(&server, varset_empty());
+    varset_edit_begin(&server, r->server->begun);
     varset_edit_begin(&client, c->base);
     for (size_t i = 0; i < sizeof kept / sizeof *kept && !role_too; i++) {
         varset_edit_set(&server, kept[i], varset_get(r->server->now, kept[i]));
@@ -473,6 +482,7 @@ static void expect_effects(struct request *r)
     const struct facts *f = &r->facts;
     const struct statement *s = f->only;
     r->pins |= f->pins;
+    renew_note_sent(r);
     if (f->local) { server_reads_oddly(r->server); }
     r->frees = r->frees || (f->flags & (STMT_FREES | STMT_TEMP_DROP | STMT_ROLLS_BACK_TO)) != 0;
     if (f->writes_all) { r->writes_all = true; }
@@ -512,7 +522,7 @@ static void expect_effects(struct request *r)
     if (f->discards) { r->resets |= RESET_STATEMENTS; }
     if ((f->flags & STMT_RESETS_ALL) != 0) {
         r->resets |= RESET_SETTINGS;
-        r->retell = varset_count(c->base) > 0;
+        r->retell = varset_count(c->base) > 0 && r->server->begun == varset_empty();
         bool all = s != NULL && s->kind == STMT_DISCARD_ALL;
         assume_reset(r, all || (s == NULL ? f->discards : (s->flags & STMT_FORGETS) != 0));
     }

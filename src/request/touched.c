@@ -93,16 +93,6 @@ void touched_put_question(const struct request *r, struct buf *out)
     buf_put_bytes(out, BYTES(after));
 }
 
-static void edit(const struct varset **slot, const char *name, const char *value)
-{
-    struct varset_edit e;
-    varset_edit_begin(&e, *slot);
-    varset_edit_set(&e, name, value);
-    const struct varset *old = *slot;
-    *slot = varset_edit_end(&e);
-    varset_unref(&old);
-}
-
 void touched_hear(struct request *r, struct bytes name, struct bytes value)
 {
     struct client *c = r->client;
@@ -111,11 +101,11 @@ void touched_hear(struct request *r, struct bytes name, struct bytes value)
     bool began = varset_get(c->base, n) != NULL; /* then "none" is a choice */
     if (v != NULL && !began && strcmp(n, "role") == 0 && strcmp(v, "none") == 0) { mem_free(&v); }
     const struct varset *now = varset_ref(r->server->now);
-    edit(&now, n, v);
+    varset_put(&now, n, v != NULL ? v : varset_get(r->server->begun, n));
     server_settle(r->server, now);
     varset_unref(&now);
     /* RESET goes back to what the client gave at its start. */
-    edit(&c->in_tx, n, v != NULL ? v : varset_get(c->base, n));
+    varset_put(&c->in_tx, n, v != NULL ? v : varset_get(c->base, n));
     varset_unref(&c->wanted);
     c->wanted = varset_ref(c->in_tx);
     mem_free(&n);

@@ -2,6 +2,7 @@
  * Opening a server connection: resolve, connect, startup, prove who we are, learn its parameters,
  * run connect_query. Protocol: "Message Flow", Start-up.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -37,20 +38,25 @@ static void on_login_event(struct server *s, int events);
 
 static void send_startup(struct server *s)
 {
-    enum { PAIRS = 32 };
-    const char *pairs[PAIRS + 1];
+    size_t most = 4 + 2 * varset_count(s->begun) + 1;
+    for (const char *const *p = s->target->startup; p != NULL && *p != NULL; p += 2) { most += 2; }
+    const char **pairs = mem_array(const char *, most);
     unsigned n = 0;
     pairs[n++] = "user";
     pairs[n++] = s->target->user;
     pairs[n++] = "database";
     pairs[n++] = s->target->dbname;
-    for (const char *const *p = s->target->startup; p != NULL && p[0] != NULL && n + 2 <= PAIRS;
-         p += 2) {
+    for (const char *const *p = s->target->startup; p != NULL && *p != NULL; p += 2) {
         pairs[n++] = p[0];
         pairs[n++] = p[1];
     }
+    for (size_t i = 0; i < varset_count(s->begun); i++) { /* the last of a name counts */
+        pairs[n++] = varset_at(s->begun, i)->name;
+        pairs[n++] = varset_at(s->begun, i)->value;
+    }
     pairs[n] = NULL;
     compose_startup(&s->stream.out, 0x00030000, pairs);
+    mem_free(&pairs);
     struct scram_channel channel;
     _Static_assert((int)SCRAM_CHANNEL_MOST == (int)TLS_BINDING_MOST, "it has room");
     channel.len = tls_binding(stream_tls(&s->stream), channel.data);
@@ -91,6 +97,20 @@ static enum err start_dial(struct server *s, struct loop *l)
     return fault_state(&s->why, E_IO, "08006", "cannot resolve host %s", n->host);
 }
 
+static void start_login(struct server *s, struct loop *l)
+{
+    s->timer.due = on_login_timeout;
+    s->connected_us = clock_now_us();
+    s->connected_wall_us = clock_wall_us();
+    s->dial = (struct dial){.tls = dial_tls(s->target)};
+    s->addresses_tried = 0;
+    enum err e = start_dial(s, l);
+    /* A failure is told from the loop, not from in here: the timer is due at once. */
+    bool failed = e != E_OK && e != E_AGAIN;
+    int64_t limit_us = failed ? 0 : s->target->connect_timeout_us;
+    timer_set(&l->timers, &s->timer, s->connected_us + limit_us);
+}
+
 struct server *server_open(struct loop *l, const struct server_target *target,
                            void (*opened)(struct server *s, enum err e), void *holder)
 {
@@ -104,20 +124,38 @@ struct server *server_open(struct loop *l, const struct server_target *target,
     s->sure = true;
     s->have = varset_ref(varset_empty());
     s->now = varset_ref(varset_empty());
+    s->begun = varset_ref(varset_empty());
+    s->customs = varset_ref(varset_empty());
     dlist_init(&s->node);
     dlist_init(&s->all);
     dlist_init(&s->lru);
     dlist_init(&s->letter.node);
-    s->timer.due = on_login_timeout;
-    s->connected_us = clock_now_us();
-    s->connected_wall_us = clock_wall_us();
     server_hold(s, on_login_event, holder);
-    s->dial.tls = dial_tls(target);
-    enum err e = start_dial(s, l);
-    /* A failure is told from the loop, not from in here: the timer is due at once. */
-    bool failed = e != E_OK && e != E_AGAIN;
-    timer_set(&l->timers, &s->timer, s->connected_us + (failed ? 0 : target->connect_timeout_us));
+    start_login(s, l);
     return s;
+}
+
+void server_renew(struct server *s, const struct varset *begun,
+                  void (*opened)(struct server *s, enum err e))
+{
+    struct loop *l = s->stream.loop;
+    assert(s->expects.count == 0 && s->torn);
+    stream_close(&s->stream);
+    s->stream.loop = l;
+    server_forget_statements(s);
+    prepared_unref(&s->unnamed);
+    varset_unref(&s->begun);
+    varset_unref(&s->customs);
+    s->begun = varset_ref(begun);
+    s->customs = varset_ref(varset_empty());
+    server_settle(s, begun);
+    s->sure = true;
+    s->have_unsure = s->had_temp = s->reset_needed = false;
+    s->sequences_of = 0;
+    s->why = (struct fault){0};
+    s->opened = opened;
+    server_hold(s, on_login_event, s->holder);
+    start_login(s, l);
 }
 
 static void login_done(struct server *s)
@@ -125,6 +163,7 @@ static void login_done(struct server *s)
     timer_clear(&s->stream.loop->timers, &s->timer);
     prove_free(&s->prove);
     s->state = SERVER_IDLE;
+    s->torn = false;
     s->released_us = clock_now_us();
     s->opened(s, E_OK);
 }

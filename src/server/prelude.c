@@ -4,6 +4,8 @@
  * fails ("Extended Query", error recovery), and undoes them when the request fails, both in one
  * implicit transaction.
  */
+#include <string.h>
+
 #include "pgwire/compose.h"
 #include "server/server.h"
 
@@ -27,6 +29,10 @@ unsigned server_prelude(struct server *s, const struct varset *want)
         text += strlen(text) + 1;
     }
     buf_done(&texts);
+    for (size_t i = 0; i < varset_count(want); i++) {
+        const char *name = varset_at(want, i)->name;
+        if (strchr(name, '.') != NULL) { varset_put(&s->customs, name, ""); }
+    }
     server_assume(s, want);
     s->sure = true;
     return change.statements;

@@ -32,6 +32,8 @@ void server_free(struct server **ps)
     varset_unref(&s->have);
     varset_unref(&s->now);
     varset_unref(&s->back);
+    varset_unref(&s->begun);
+    varset_unref(&s->customs);
     for (size_t i = 0; i < s->params_count; i++) {
         mem_free(&s->params[i].name);
         mem_free(&s->params[i].value);

@@ -86,12 +86,15 @@ struct server {
     bool rolled_back; /* a ROLLBACK tag since the last ReadyForQuery */
     bool committed;   /* a COMMIT tag, and no ROLLBACK tag before it */
 
-    const struct varset *have; /* settings if the transaction in progress rolls back */
-    const struct varset *now;  /* settings now */
-    bool have_unsure;          /* have may be wrong: now was, when it was committed */
-    bool sure;                 /* false: now may be wrong (ROLLBACK TO, a failed prelude) */
-    const struct varset *back; /* where a ROLLBACK under way goes back to, if that is known */
-    bool back_sure;            /* ... and was not wrong then */
+    const struct varset *have;    /* settings if the transaction in progress rolls back */
+    const struct varset *now;     /* settings now */
+    const struct varset *begun;   /* what it began with, for RESET to go back to */
+    const struct varset *customs; /* names of custom settings that it knows of, by anybody */
+    bool had_temp;                /* it has a schema for temporary things */
+    bool have_unsure;             /* have may be wrong: now was, when it was committed */
+    bool sure;                    /* false: now may be wrong (ROLLBACK TO, a failed prelude) */
+    const struct varset *back;    /* where a ROLLBACK under way goes back to, if that is known */
+    bool back_sure;               /* ... and was not wrong then */
 
     struct hmap statements; /* struct server_stmt under names of ours, by prepared id */
     struct hmap names;      /* struct server_stmt under names of clients, by name */
@@ -134,6 +137,12 @@ struct server {
  */
 struct server *server_open(struct loop *l, const struct server_target *target,
                            void (*opened)(struct server *s, enum err e), void *holder);
+/*
+ * Makes it another session, begun with these settings; it owes nothing, and what was known of the
+ * old one is forgotten. opened() as with server_open().
+ */
+void server_renew(struct server *s, const struct varset *begun,
+                  void (*opened)(struct server *s, enum err e));
 /* Sends Terminate where that makes sense, closes, frees. */
 void server_free(struct server **s);
 /* Hands its events to another holder on the same loop. */

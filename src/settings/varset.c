@@ -290,3 +290,13 @@ void varset_edit_drop(struct varset_edit *e)
     if (e->from != NULL) { varset_unref(&e->from); }
     *e = (struct varset_edit){0};
 }
+
+void varset_put(const struct varset **slot, const char *name, const char *value)
+{
+    struct varset_edit e;
+    varset_edit_begin(&e, *slot);
+    varset_edit_set(&e, name, value);
+    const struct varset *old = *slot;
+    *slot = varset_edit_end(&e);
+    varset_unref(&old);
+}

@@ -47,6 +47,8 @@ const char *varset_edit_get(const struct varset_edit *e, const char *name);
 /* The interned set (one reference for the caller); the edit is empty afterwards. */
 const struct varset *varset_edit_end(struct varset_edit *e);
 void varset_edit_drop(struct varset_edit *e);
+/* The slot's set with this value; its reference is exchanged. */
+void varset_put(const struct varset **slot, const char *name, const char *value);
 
 /*
  * The statements that bring a server from `have` to `want`: appended to texts, each closed by a

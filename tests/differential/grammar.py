@@ -259,7 +259,7 @@ class Generator:
         kinds = [self.set_sql, self.look_sql, self.tx_sql, self.data_sql, self.state_sql, self.prepare_sql]
         while True:
             sql = self.r.choices(kinds, [24, 22, 16, 16, 5, 4])[0]()
-            # What RESET inside of a function goes back to is put right after it.
+            # Too late for that in a transaction.
             opaque = self.started and sql.startswith("DO") and RESETS.search(sql)
             if not opaque and not (self.identity and GUARDED.search(sql)):
                 return sql
@@ -400,8 +400,10 @@ class Generator:
 
     def session(self):
         startup = self.startup()
-        self.started = bool(startup)
-        steps = []
+        # Before any transaction, what resets brings a session in which all the rest can be done too.
+        steps = [[("Q", self.pick("RESET work_mem; SHOW work_mem", "DO $$ BEGIN RESET ALL; END $$"))]] \
+            if startup and not self.identity and self.chance(0.5) else []
+        self.started = bool(startup) and not steps
         for _ in range(self.r.randint(5, 22)):
             steps += self.step()
         steps.append([("S",)])

@@ -274,6 +274,14 @@ TEST(unknown_settings_are_all_set_again)
     CHECK(server->sure);
 }
 
+TEST(a_custom_setting_is_known_to_a_server_for_good)
+{
+    CHECK(varset_get(server->customs, "a.b") == NULL);
+    CHECK(server_prelude(server, one) == 1);
+    CHECK(server_prelude(server, none) == 1);
+    CHECK(varset_get(server->customs, "A.b") != NULL);
+}
+
 TEST(settings_that_go_back_to_unknown_ones_stay_unknown)
 {
     answer("BEGIN", 'T');
@@ -399,6 +407,7 @@ int main(void)
         EACH(settings_go_back_when_the_request_behind_them_fails),
         EACH(what_another_client_had_set_is_reset),
         EACH(unknown_settings_are_all_set_again),
+        EACH(a_custom_setting_is_known_to_a_server_for_good),
         EACH(settings_that_go_back_to_unknown_ones_stay_unknown),
         EACH(a_prelude_takes_the_unnamed_statement_s_place),
         EACH(a_server_is_clean_only_with_nothing_owed_open_or_left_over),

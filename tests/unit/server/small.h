@@ -17,6 +17,8 @@ static struct server *server_small(unsigned max_prepared)
     s->sure = true;
     s->have = varset_ref(varset_empty());
     s->now = varset_ref(varset_empty());
+    s->begun = varset_ref(varset_empty());
+    s->customs = varset_ref(varset_empty());
     dlist_init(&s->node);
     dlist_init(&s->all);
     dlist_init(&s->lru);
