@@ -185,7 +185,8 @@ static bool is_possible(const struct request *r)
 {
     const struct client *c = r->client;
     const struct server *s = r->server;
-    bool sequences = c->sequences_on != 0 && s->sequences_of == c->id;
+    /* Else currval() is refused afterwards. */
+    bool sequences = (c->pins & PIN_SESSION) != 0 && s->sequences_of == c->id;
     return s->status == 'I' && c->status != 'E' && !server_canceling(s) && !sequences &&
            (c->pins & ~(uint32_t)PIN_SESSION) == 0 && r->pins == 0;
 }

@@ -101,7 +101,7 @@ bool virtual_answer(struct request *r)
 {
     struct client *c = r->client;
     const struct statement *s = r->facts.only;
-    bool linked = r->server != NULL && r->server->expects.count > 0;
+    bool linked = r->server != NULL && (r->server->expects.count > 0 || r->batch_open);
     if (s != NULL && is_whole(c, &r->unit) && !linked &&
         (r->server == NULL || s->kind == STMT_DEALLOCATE)) {
         switch (s->kind) {

@@ -70,4 +70,13 @@ CASES = [
      [[("Q", "SET work_mem = '9MB'")],
       [("P", "", "RESET work_mem", ()), ("B", "", "", (), ()), ("E", "", 0), ("P", "", "SHOW work_mem", ()),
        ("B", "", "", (), ()), ("E", "", 0), ("S",)]]),
+    ("DEALLOCATE ALL behind a Flush",
+     {},
+     [[("P", "", "SELECT set_config($1, $2, $3::bool)", ()), ("B", "", "", ("application_name", "64MB", "f"), ()), ("E", "", 0),
+       ("H",)],
+      [("P", "", "DEALLOCATE ALL", ()), ("B", "p2", "", (), ()), ("E", "p2", 0), ("S",)], [("Q", "SHOW application_name")]]),
+    ("set_config() of NULL after a text of several",
+     {"options": "-c app.y=opt -c datestyle=sql"},
+     [[("Q", "SET app.x = 'b'; SELECT current_setting('idle_in_transaction_session_timeout')")],
+      [("P", "", "SELECT set_config('app.y', NULL, $1::bool)", ()), ("B", "", "", ("t",), ()), ("E", "", 0), ("S",)]]),
 ]
