@@ -112,6 +112,29 @@ static void sync_after_copy(struct relay *y)
     r->client->skip_to_sync = r->batch_open = false;
 }
 
+static bool drop_named(const struct varset **slot, const char *message)
+{
+    for (size_t i = 0; i < varset_count(*slot); i++) {
+        const char *name = varset_at(*slot, i)->name;
+        if (strchr(name, '.') == NULL || strcasestr(message, name) == NULL) { continue; }
+        varset_put(slot, name, NULL);
+        return true;
+    }
+    return false;
+}
+
+/*
+ * A module that is loaded there knows no setting of that name. PostgreSQL, too, drops it when the
+ * module comes; kept, it would fail every statement of the session.
+ */
+static void drop_refused(struct client *c, const struct error_msg *m)
+{
+    bool refused = m->sqlstate != NULL && strcmp(m->sqlstate, "42602") == 0 && m->message != NULL;
+    while (refused && drop_named(&c->wanted, m->message)) {}
+    while (refused && drop_named(&c->in_tx, m->message)) {}
+    while (refused && drop_named(&c->customs, m->message)) {}
+}
+
 /* A setting or BEGIN of ours failed: the client's request was not run and will not be. */
 static void fail_prelude(struct relay *y, struct bytes body)
 {
@@ -121,6 +144,7 @@ static void fail_prelude(struct relay *y, struct bytes body)
     (void)fault_state(y->why, E_SERVER, m.sqlstate == NULL ? "08006" : m.sqlstate, "%s",
                       m.message == NULL ? "session settings were refused" : m.message);
     fault_hint(y->why, "pgusher could not give this session its settings.");
+    drop_refused(y->r->client, &m);
 }
 
 /* A read that met a standby's refusal or a server that is going away may be asked again. */

@@ -173,3 +173,20 @@ def test_a_client_that_leaves_meanwhile_takes_nothing_along(proxy):
     b = proxy.connect()
     assert (show(b, "work_mem"), show(b, "app.own")) == ("4MB", None)
     wait_for("all servers but one to be gone", lambda: len(proxy.console("SHOW SERVERS")) == 1)
+
+
+def test_a_setting_that_another_server_refuses_is_told_once(run_pgusher, cluster):
+    cluster.primary.execute("CREATE OR REPLACE FUNCTION renew_one() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'")
+    proxy = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=2, query_wait_timeout=5)
+    a, b = proxy.connect(), proxy.connect()
+    b.execute("BEGIN")
+    b.execute("SELECT renew_one()")  # this server knows PL/pgSQL's settings
+    a.execute("SET plpgsql.nosuch = 'x'")  # the other one takes it for somebody's own
+    holder = proxy.connect()
+    holder.execute("BEGIN")
+    holder.execute("SELECT 1")
+    b.execute("COMMIT")
+    with pytest.raises(psycopg.errors.InvalidName):
+        a.execute("SELECT 1")
+    assert a.execute("SELECT 1").fetchone() == (1,)
+    assert show(a, "plpgsql.nosuch") is None
