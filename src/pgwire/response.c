@@ -126,6 +126,7 @@ enum err response_read_error(struct bytes body, struct error_msg *ret)
         case 'D': m.detail = text; break;
         case 'H': m.hint = text; break;
         case 'R': m.routine = text; break;
+        case 'F': m.file = text; break;
         default: break; /* fields may be added: "Error and Notice Message Fields" */
         }
     }

@@ -41,6 +41,6 @@ MUST_USE enum err response_read_row(struct bytes body, struct bytes *fields, uns
                                     unsigned *ret_count);
 
 struct error_msg { /* ErrorResponse, NoticeResponse: NULL what is missing */
-    const char *severity, *sqlstate, *message, *detail, *hint, *routine;
+    const char *severity, *sqlstate, *message, *detail, *hint, *routine, *file;
 };
 MUST_USE enum err response_read_error(struct bytes body, struct error_msg *ret);

@@ -11,10 +11,11 @@
 
 enum { TRIES = 3, KEEP_MOST = 16384 };
 
-static bool may_meet_old_plan(const struct unit *u)
+static bool may_meet_old_plan(const struct request *r)
 {
+    const struct unit *u = &r->unit;
     if (u->kind != UNIT_BATCH || !u->sync || u->raw.len > KEEP_MOST) { return false; }
-    if (u->plain) { return u->bind.statement[0] != '\0'; }
+    if (u->plain) { return u->bind.statement[0] != '\0' || r->kept; }
     return u->has_parse && !u->has_bind && u->executes == 0;
 }
 
@@ -25,7 +26,7 @@ void again_keep(struct request *r, bool whole)
     r->fakes_told = 0;
     if (!whole || r->client->status != 'I' || !r->sole) { return; }
     r->again_elsewhere = r->facts.replica && (u->sync || u->kind == UNIT_QUERY);
-    if (r->again_elsewhere || may_meet_old_plan(u)) { buf_put_bytes(&r->again, u->raw); }
+    if (r->again_elsewhere || may_meet_old_plan(r)) { buf_put_bytes(&r->again, u->raw); }
 }
 
 bool again_may_go_elsewhere(const struct request *r)

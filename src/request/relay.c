@@ -61,7 +61,7 @@ static void settle_names(struct relay *y, struct expect *e)
 static bool owes_fake(const struct server *s)
 {
     const struct expect *x = expects_head(&s->expects);
-    return x != NULL && x->kind == EXPECT_FAKE;
+    return x != NULL && x->kind == EXPECT_FAKE && !x->held;
 }
 
 static void put_fakes(struct relay *y)
@@ -73,6 +73,18 @@ static void put_fakes(struct relay *y)
         y->r->fakes_told++;
         settle_names(y, &e);
     }
+}
+
+/* The answer to what follows one that was held. */
+static void put_held(struct relay *y)
+{
+    expects_head(&y->s->expects)->held = false;
+    put_fakes(y);
+}
+
+static bool is_held(const struct expect *x)
+{
+    return x != NULL && x->kind == EXPECT_FAKE && x->held;
 }
 
 static void complete_head(struct relay *y)
@@ -91,6 +103,7 @@ static void skip_to_sync(struct relay *y)
     while ((x = expects_head(&y->s->expects)) != NULL && x->kind != EXPECT_SYNC) {
         struct expect e = expects_pop(&y->s->expects);
         server_skipped(y->s, &e);
+        if (is_held(&e)) { client_name_statement(y->r->client, "", NULL); }
         expect_done(&e);
     }
     if (x == NULL) { /* it is still to come, and what waits to be sent is skipped too */
@@ -195,6 +208,16 @@ static bool is_void_plan(const struct error_msg *m)
            m->routine != NULL && strcmp(m->routine, "RevalidateCachedQuery") == 0;
 }
 
+/* Would the Parse have met it? Then the Bind has, of a statement that is kept for it. */
+static bool is_of_the_text(const struct error_msg *m)
+{
+    static const char *const files[] = {"parse_", "analyze.c", "namespace.c"};
+    for (size_t i = 0; i < sizeof files / sizeof *files && m->file != NULL; i++) {
+        if (strncmp(m->file, files[i], strlen(files[i])) == 0) { return true; }
+    }
+    return false;
+}
+
 /* It may be of any that is left to run. */
 static void plans_failed(struct server *s, const struct expect *x)
 {
@@ -244,6 +267,8 @@ static bool take_error(struct relay *y, struct bytes body)
 {
     struct request *r = y->r;
     struct expect *x = expects_head(&y->s->expects);
+    const bool held = is_held(x);
+    if (held) { x = expects_at(&y->s->expects, 1); }
     struct error_msg m;
     server_saw_error(y->s);
     r->broken = r->broken || r->filling;
@@ -271,10 +296,12 @@ static bool take_error(struct relay *y, struct bytes body)
     if (m.sqlstate != NULL && strcmp(m.sqlstate, "25006") == 0 && !r->on_replica) {
         route_node_demoted(y->s->target->node); /* it was the primary */
     }
-    if (is_void_plan(&m)) {
-        plans_failed(y->s, x);
-        if (x->id != 0 && replan(y)) { return false; }
-    }
+    const bool is_void = is_void_plan(&m);
+    if (is_void) { plans_failed(y->s, x); }
+    r->as_it_is = held && !is_void;
+    if ((held || (is_void && x->id != 0)) && replan(y)) { return false; }
+    r->as_it_is = false;
+    if (held && !is_of_the_text(&m)) { put_held(y); }
     const struct statement *only = r->facts.only;
     if (only != NULL && only->kind == STMT_UNKNOWN && m.sqlstate != NULL &&
         strcmp(m.sqlstate, "42601") == 0) {
@@ -453,6 +480,10 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
     struct request *r = y->r;
     struct expect *x = expects_head(&s->expects);
     struct bytes body = bytes_skip(message, FRAME_HEADER);
+    if (is_held(x) && strchr("ENSA", type) == NULL) {
+        put_held(y);
+        x = expects_head(&s->expects);
+    }
     bool mine = x == NULL || x->owner == OWNER_CLIENT;
     const char *tag;
     uint8_t breach;

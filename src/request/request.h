@@ -118,6 +118,8 @@ struct request {
         copy_syncs; /* during COPY FROM STDIN, since its last data: the server has none of them */
     bool may_copy;  /* CopyData after what was sent last may be meant for it */
     bool answered;  /* the client got a byte of the server's for what was sent last */
+    bool kept;      /* the unit sent last uses a statement that is kept for it */
+    bool as_it_is;  /* it is not to, this time */
     bool replans;   /* its unit is asked again when the server's Sync is answered */
     unsigned fakes_told; /* answers of ours for what was sent last */
     bool resume;         /* run the client's input when the server's is done with */
@@ -185,6 +187,13 @@ struct known { /* what this worker knows of one database */
     struct branch *branch; /* of those here who listen; NULL: nobody did yet */
 };
 
+/* Texts that came without a name of late: whose turn it is to be kept. */
+enum { WARM_SLOTS = 1024, WARM_ENOUGH = 5 };
+struct warm {
+    uint64_t hash;
+    unsigned count;
+};
+
 struct desk { /* request/'s own of one worker */
     struct front *front;
     struct cache_side *cache;
@@ -194,6 +203,7 @@ struct desk { /* request/'s own of one worker */
     struct request *spares; /* the memory of those that come next */
     unsigned spares_count;
     struct buf settings; /* of the key that is being made */
+    struct warm warm[WARM_SLOTS];
 };
 
 struct desk *desk_new(struct front *f, struct cache *cache, struct exchange *exchange);
@@ -355,6 +365,10 @@ void names_forget_portals(struct request *r);
 /* The text's meaning depends on who has it: interned for this client alone. */
 bool names_are_in(const struct request *r, struct bytes text);
 bool names_are_carried(const struct client *c);
+
+/* ---- kept.c: statements without a name that are kept prepared */
+/* Sends the plain, unnamed batch so, if it may and is worth it. */
+bool kept_send(struct request *r, const struct prepared *p);
 
 /* ---- touched.c */
 /* A statement that is about to be sent; param: the text bound to $n, or NULL. */

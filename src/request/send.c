@@ -211,8 +211,11 @@ static const struct prepared *intern(const struct request *r, const struct parse
     if (m->name[0] != '\0' && names_are_in(r, m->text)) {
         return prepared_intern_of(r->client->id, m->text, m->types, m->types_count);
     }
-    return same_as(s->unnamed, m) ? prepared_ref(s->unnamed)
-                                  : prepared_intern(m->text, m->types, m->types_count);
+    const struct prepared *latest = r->client->unnamed;
+    if (same_as(s->unnamed, m)) { return prepared_ref(s->unnamed); }
+    return same_as(latest, m) && latest->of == 0 && !latest->by_sql
+               ? prepared_ref(latest)
+               : prepared_intern(m->text, m->types, m->types_count);
 }
 
 /* The client's Parse goes as it is, under the client's name. */
@@ -353,10 +356,12 @@ static void send_as_it_is(struct request *r)
     struct server *s = r->server;
     const struct unit *u = &r->unit;
     const struct prepared *p = intern(r, &u->parse);
-    forward(s, u->raw);
-    expect_own_parse(r, p, "");
+    if (!kept_send(r, p)) {
+        forward(s, u->raw);
+        expect_own_parse(r, p, "");
+        expects_push(&s->expects, EXPECT_BIND, OWNER_CLIENT, NULL);
+    }
     prepared_unref(&p);
-    expects_push(&s->expects, EXPECT_BIND, OWNER_CLIENT, NULL);
     if (u->described) { expects_push(&s->expects, EXPECT_DESCRIBE, OWNER_CLIENT, NULL); }
     expects_push(&s->expects, EXPECT_EXECUTE, OWNER_CLIENT, NULL);
     expects_push(&s->expects, EXPECT_SYNC, OWNER_CLIENT, NULL);
@@ -564,10 +569,10 @@ void request_send_begin(struct request *r)
 enum move step_send(struct request *r)
 {
     struct server *s = r->server;
+    const bool whole = !r->batch_open;
     enum move m = names_prepare(r);
     if (m != MOVE_ON) { return m; }
-    again_keep(r, !r->batch_open);
-    r->answered = false;
+    r->answered = r->kept = false;
     if (s->expects.count == 0) {
         s->requested_us = loop_now(s->stream.loop);
         if (r->client->status == 'I') { r->began_us = s->requested_us; }
@@ -601,6 +606,8 @@ enum move step_send(struct request *r)
         break;
     case UNIT_STREAM: send_stream(r); break;
     }
+    again_keep(r, whole);
+    r->as_it_is = false;
     const struct statement *st = r->facts.only;
     r->may_copy = !r->batch_open || (r->unit.kind == UNIT_BATCH && r->unit.executes > 0 &&
                                      (st == NULL || st->kind == STMT_COPY_FROM));

@@ -40,6 +40,8 @@ struct expect {
     uint8_t kind;  /* enum expect_kind */
     uint8_t owner; /* enum expect_owner */
     uint8_t fake;  /* EXPECT_FAKE: the type of the empty message to make up */
+    bool held;     /* FAKE: its turn comes with the answer to what follows it, unless that is an
+                      error */
     bool unnamed;  /* PARSE of the unnamed statement, whose text may be one that
                       the server also has by name */
     bool taken;    /* PARSE that the server refuses, because it has the name; ours: the client is to

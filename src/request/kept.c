@@ -1,0 +1,54 @@
+/*
+ * Statements without a name that come again and again are kept prepared under names of ours, so
+ * that PostgreSQL parses and plans them once. The client's Parse is answered when its Bind has
+ * shown that PostgreSQL would have taken it; an error that comes instead is had anew, outside of
+ * transactions, from the batch as it came (relay.c), as an error of the Parse's could not be told
+ * from the Bind's.
+ */
+#include "base/hmap.h"
+#include "pgwire/frame.h"
+#include "request/request.h"
+
+/* What is seen often enough among those that share its slot. */
+static bool is_hot(struct desk *d, struct bytes text)
+{
+    uint64_t hash = hmap_hash(text);
+    struct warm *w = &d->warm[hash % WARM_SLOTS];
+    if (w->hash == hash) { return ++w->count >= WARM_ENOUGH; }
+    if (w->count > 0 && --w->count > 0) { return false; }
+    *w = (struct warm){.hash = hash, .count = 1};
+    return false;
+}
+
+/* A temporary table may hide another; what the transaction changed of tables, plans do not survive
+   inside of it. */
+static bool may_keep(const struct request *r)
+{
+    const struct client *c = r->client;
+    const struct server *s = r->server;
+    const struct statement *st = r->facts.only;
+    return c->account->database->config->o.prepare_unnamed && s->target->max_prepared > 0 &&
+           !r->as_it_is && c->status != 'E' && (c->pins & ~(uint32_t)PIN_SESSION) == 0 &&
+           !r->writes_all && s->odd_context == 0 && !r->facts.unknown && st != NULL &&
+           (st->kind == STMT_SELECT || st->kind == STMT_MODIFY) && st->pins == 0 &&
+           (st->flags & STMT_WRITES_ALL) == 0;
+}
+
+bool kept_send(struct request *r, const struct prepared *p)
+{
+    struct server *s = r->server;
+    const struct unit *u = &r->unit;
+    if (!may_keep(r) || (!server_has(s, p) && !is_hot(r->desk, p->text))) { return false; }
+    char name[PREPARED_NAME];
+    server_need(s, p);
+    server_statement_name(s, p, name);
+    expects_push_fake(&s->expects, '1', p, "");
+    expects_at(&s->expects, s->expects.count - 1)->held = true;
+    extended_put_bind(&s->stream.out, u->bind.portal, name, u->bind.rest);
+    expects_push_use(&s->expects, EXPECT_BIND, p->id, "");
+    /* All behind the Bind is as it came. */
+    const uint8_t *behind = u->bind.rest.ptr + u->bind.rest.len;
+    stream_put(&s->stream, bytes_of(behind, (size_t)(u->raw.ptr + u->raw.len - behind)));
+    r->kept = true;
+    return true;
+}
