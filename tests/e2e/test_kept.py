@@ -72,14 +72,14 @@ def run_often(p, text):
 
 
 def test_postgresql_parses_it_a_few_times(run_pgusher, cluster):
-    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1, workers=1)
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1, workers=1, prepare_unnamed=1)
     assert run_often(p, "SELECT $1::int") < 10
 
 
 @pytest.mark.parametrize("options, text", [({"prepare_unnamed": 0}, "SELECT $1::int"), ({"max_prepared_statements": 0}, "SELECT $1::int"),
                                            ({}, "SHOW server_version")])
 def test_what_is_not_to_be_kept_is_parsed_each_time(run_pgusher, cluster, options, text):
-    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1, workers=1, **options)
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1, workers=1, **{"prepare_unnamed": 1, **options})
     if "$1" in text:
         assert run_often(p, text) == 200
         return
@@ -93,7 +93,7 @@ def test_what_is_not_to_be_kept_is_parsed_each_time(run_pgusher, cluster, option
 
 
 def test_texts_that_come_once_are_not_kept(run_pgusher, cluster):
-    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1)
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1, prepare_unnamed=1)
     with p.raw() as c:
         c.startup()
         for i in range(300):
