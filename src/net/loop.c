@@ -110,9 +110,11 @@ void loop_turn(struct loop *l, bool wait)
 {
     enum { MOST = 128 };
     struct epoll_event events[MOST];
-    open_deferred(l);
-    int timeout_ms = serve_uv(l);
-    open_deferred(l);
+    int timeout_ms;
+    do { /* what was deferred may give libuv something to do, and the other way round */
+        open_deferred(l);
+        timeout_ms = serve_uv(l);
+    } while (!dlist_empty(&l->deferred));
     int n = epoll_wait(l->epoll, events, MOST, wait && !l->stopped ? timeout_ms : 0);
     assert(n >= 0 || errno == EINTR);
     if (n > 0) { loop_tick(l); }

@@ -199,9 +199,10 @@ static void end_pin(struct client *c)
 static void apply(struct client *c, struct listening *g)
 {
     struct bytes done = buf_view(&g->done);
-    assert(g->committed <= done.len);
+    const size_t end = g->committed;
+    assert(end <= done.len);
     buf_clear(&g->adding);
-    for (size_t at = 0; at < g->committed;) {
+    for (size_t at = 0; at < end;) {
         const char *name = (const char *)done.ptr + at + 1;
         if (done.ptr[at] == DO_UNLISTEN_ALL) {
             buf_clear(&g->adding);
@@ -215,7 +216,7 @@ static void apply(struct client *c, struct listening *g)
         }
         at += 1 + strlen(name) + 1;
     }
-    buf_consume(&g->done, g->committed);
+    buf_consume(&g->done, end);
     g->committed = 0;
 }
 

@@ -329,6 +329,39 @@ TEST(a_look_up_that_was_forgotten_calls_nobody)
 
 #define EACH(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
+static uv_idle_t idle;
+static uv_timer_t at_once;
+static bool rang;
+
+static void ring(uv_timer_t *timer)
+{
+    (void)timer;
+    rang = true;
+}
+
+static void start_timer(struct letter *l)
+{
+    (void)l;
+    CHECK(uv_timer_start(&at_once, ring, 0, 0) == 0);
+}
+
+static void defer_letter(uv_idle_t *handle)
+{
+    static struct letter letter = {.open = start_timer};
+    CHECK(uv_idle_stop(handle) == 0);
+    loop_defer(&loop, &letter);
+}
+
+TEST(what_a_deferred_letter_gives_libuv_to_do_is_not_slept_over)
+{
+    CHECK(uv_idle_init(&loop.uv, &idle) == 0 && uv_timer_init(&loop.uv, &at_once) == 0);
+    CHECK(uv_idle_start(&idle, defer_letter) == 0);
+    for (int i = 0; i < 3 && !rang; i++) { loop_turn(&loop, true); }
+    CHECK(rang);
+    uv_close((uv_handle_t *)&idle, NULL);
+    uv_close((uv_handle_t *)&at_once, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +379,7 @@ int main(void)
         EACH(numbers_and_folders_are_addresses_at_once),
         EACH(a_folder_too_long_for_a_socket_is_a_matter_of_configuration),
         EACH(a_look_up_that_was_forgotten_calls_nobody),
+        EACH(what_a_deferred_letter_gives_libuv_to_do_is_not_slept_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
