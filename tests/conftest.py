@@ -8,6 +8,7 @@ import signal
 
 import pytest
 
+from differential.run import prepare
 from harness.certs import Certs
 from harness.fake_server import FakeServer
 from harness.pgusher import Pgusher, binary, is_pgbouncer
@@ -74,6 +75,13 @@ def cluster():
             yield c
         finally:
             c.stop()
+
+
+@pytest.fixture(scope="session")
+def compared(cluster):
+    """The primary with what the differential tests look at."""
+    prepare(cluster.primary)
+    return cluster.primary
 
 
 @pytest.fixture(scope="session")

@@ -4,16 +4,15 @@ import pytest
 
 from differential.cases import CASES
 from differential.grammar import session
-from differential.run import CLEAN, Arena, await_catalog, explain, open_proxy, prepare
+from differential.run import CLEAN, Arena, await_catalog, explain, open_proxy
 
 SESSIONS = 14
 
 
 @pytest.fixture(scope="module")
-def node(cluster):
-    prepare(cluster.primary)
-    yield cluster.primary
-    cluster.primary.script(CLEAN)
+def node(compared):
+    yield compared
+    compared.script(CLEAN)
 
 
 def test_differences_once_found_stay_away(folder, node, workers):

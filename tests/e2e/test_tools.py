@@ -32,30 +32,35 @@ SELECT lo_from_bytea(0, 'large object');
 """
 
 
-@pytest.fixture
+DB = "tools"  # its own: other tests leave things in theirs
+
+
+@pytest.fixture(scope="module")
 def node(cluster):
-    return cluster.primary
+    cluster.primary.execute(f"CREATE DATABASE {DB} OWNER app", dbname="postgres")
+    yield cluster.primary
+    cluster.primary.execute(f"DROP DATABASE {DB} WITH (FORCE)", dbname="postgres")
 
 
 @pytest.fixture
 def proxy(run_pgusher, node):
-    return run_pgusher({"app": node.connstr, "*": f"host=127.0.0.1 port={node.port}"}, default_pool_size=4)
+    return run_pgusher({"*": f"host=127.0.0.1 port={node.port}"}, default_pool_size=4)
 
 
 @pytest.fixture
 def tables(node, name):
     """Tables of app's with all kinds of things around them; their prefix."""
-    app = node.connect("app", "app")
+    app = node.connect(DB, "app")
     app.execute(TABLES.format(name))
     app.close()
     yield name
-    app = node.connect("app", "app")
+    app = node.connect(DB, "app")
     app.execute(f"DROP TABLE {name}, {name}_part CASCADE; DROP SEQUENCE {name}_seq; DROP FUNCTION {name}_f, {name}_trig; "
                 f"DROP TYPE {name}_mood; DROP DOMAIN {name}_dom; SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
     app.close()
 
 
-def url(port, dbname="app", user="app"):
+def url(port, dbname=DB, user="app"):
     return f"postgresql://{user}@127.0.0.1:{port}/{dbname}"
 
 
@@ -288,7 +293,7 @@ def test_pg_dump_and_pg_restore(node, proxy, tables, folder, form):
     node.execute(f"CREATE DATABASE {tables}_new OWNER app", dbname="postgres")
     try:
         run(BIN / "pg_restore", "-j", "2", "--no-owner", "-d", url(proxy.port, f"{tables}_new"), folder / "dump")
-        before, after = (said(run(BIN / "pg_dump", "--no-owner", url(node.port, db))) for db in ("app", f"{tables}_new"))
+        before, after = (said(run(BIN / "pg_dump", "--no-owner", url(node.port, db))) for db in (DB, f"{tables}_new"))
         assert after == before
         run(BIN / "pg_restore", "--clean", "--single-transaction", "--no-owner", "-d",
             url(proxy.port, f"{tables}_new"), folder / "dump")
@@ -298,7 +303,7 @@ def test_pg_dump_and_pg_restore(node, proxy, tables, folder, form):
 
 
 def test_pg_dumpall(node, proxy, tables):
-    both(node, proxy, lambda port: [BIN / "pg_dumpall", "-d", url(port, "postgres", "postgres")])
+    both(node, proxy, lambda port: [BIN / "pg_dumpall", "--exclude-database=app", "-d", url(port, "postgres", "postgres")])
 
 
 @pytest.mark.parametrize("tool", ["vacuumdb", "reindexdb", "clusterdb"])
@@ -314,23 +319,23 @@ def test_maintenance_in_parallel(node, proxy, tables, tool):
 @pytest.fixture
 def bench(node, proxy):
     """pgbench's tables, made through pgusher."""
-    run(BIN / "pgbench", "-i", "-q", "-s", "1", "--foreign-keys", proxy.url())
+    run(BIN / "pgbench", "-i", "-q", "-s", "1", "--foreign-keys", url(proxy.port))
     yield proxy
-    node.execute("DROP TABLE pgbench_accounts, pgbench_branches, pgbench_history, pgbench_tellers")
+    node.execute("DROP TABLE pgbench_accounts, pgbench_branches, pgbench_history, pgbench_tellers", dbname=DB)
 
 
 def check_totals(node):
     total = node.execute("SELECT sum(bbalance), (SELECT sum(tbalance) FROM pgbench_tellers), "
-                         "(SELECT sum(abalance) FROM pgbench_accounts) FROM pgbench_branches")[0]
+                         "(SELECT sum(abalance) FROM pgbench_accounts) FROM pgbench_branches", dbname=DB)[0]
     assert total[0] == total[1] == total[2]
 
 
 @pytest.mark.parametrize("protocol", ["simple", "extended", "prepared"])
 def test_pgbench_runs_clean(bench, node, protocol):
     """A thread per client: pgbench prepares synchronously, and must not hold up a client that holds a server."""
-    out = run(BIN / "pgbench", "-n", "-M", protocol, "-c", "20", "-j", "20", "-t", "30", "-P", "1", bench.url())
+    out = run(BIN / "pgbench", "-n", "-M", protocol, "-c", "20", "-j", "20", "-t", "30", "-P", "1", url(bench.port))
     assert "number of failed transactions: 0" in out.stdout
-    run(BIN / "pgbench", "-n", "-M", protocol, "-S", "-c", "20", "-j", "20", "-t", "100", bench.url())
+    run(BIN / "pgbench", "-n", "-M", protocol, "-S", "-c", "20", "-j", "20", "-t", "100", url(bench.port))
     check_totals(node)
 
 
@@ -341,12 +346,12 @@ def test_pgbench_in_a_pipeline(bench, node, folder, protocol):
                       "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = :aid;\n"
                       "UPDATE pgbench_tellers SET tbalance = tbalance + 1 WHERE tid = 1;\n"
                       "UPDATE pgbench_branches SET bbalance = bbalance + 1 WHERE bid = 1;\nEND;\n\\endpipeline\n")
-    out = run(BIN / "pgbench", "-n", "-M", protocol, "-c", "6", "-j", "6", "-t", "20", "-f", script, bench.url())
+    out = run(BIN / "pgbench", "-n", "-M", protocol, "-c", "6", "-j", "6", "-t", "20", "-f", script, url(bench.port))
     assert "number of transactions actually processed: 120/120" in out.stdout
-    assert node.execute("SELECT bbalance FROM pgbench_branches") == [(120,)]
+    assert node.execute("SELECT bbalance FROM pgbench_branches", dbname=DB) == [(120,)]
     check_totals(node)
 
 
 def test_pgbench_connecting_each_time(bench, node):
-    run(BIN / "pgbench", "-n", "-C", "-c", "4", "-t", "25", bench.url())
+    run(BIN / "pgbench", "-n", "-C", "-c", "4", "-t", "25", url(bench.port))
     check_totals(node)
