@@ -312,34 +312,6 @@ def test_show_nodes_knows_the_roles(proxy, replicated):
         assert ("primary" if node is replicated.primary else "replica") in row
 
 
-def test_with_primary_reads_never_a_read_broken_off_is_not_the_primarys(run_pgusher, replicated, table):
-    """A lock of the primary's holds the read up on the replica, until its server there is ended."""
-    p, _ = reads_on(run_pgusher, replicated, table, primary_reads="never", failover_wait=10)
-    mark = f"SELECT count(v) FROM {table}"
-    c = p.raw(timeout=30)
-    c.startup()
-
-    def reading():
-        return [(node, pid) for node in replicated.replicas for pid, in node.execute(
-            "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s", (mark + "%",))]
-
-    def read():
-        with replicated.primary.connect("app") as lock:
-            lock.execute("BEGIN")
-            lock.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-            replicated.primary.execute(f"INSERT INTO {table}_other VALUES (1)")  # takes the lock along
-            replicated.catch_up()
-            c.send(wire.query(mark))
-            node, pid = wait_for("the read", reading)[0]
-            node.execute("SELECT pg_terminate_backend(%s)", (pid,))
-            wait_for("it to be asked again", lambda: any(found != pid for _, found in reading()))
-            lock.execute("ROLLBACK")
-        assert c.until_ready().value() == "10"
-
-    replicated.primary.execute(f"CREATE TABLE {table}_other (v int)")
-    assert where(replicated, read, mark) == {"replica"}
-
-
 def test_databases_made_from_the_star_are_watched_too(run_pgusher, cluster):
     """Without their probes no node would ever be the primary."""
     p = run_pgusher({"*": f"host=127.0.0.1 port={cluster.primary.port}"}, monitor_user="postgres",
