@@ -6,7 +6,6 @@ import time
 import psycopg
 import pytest
 
-from harness import wire
 from harness.process import wait_for
 
 
