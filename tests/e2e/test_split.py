@@ -6,6 +6,7 @@ import time
 import psycopg
 import pytest
 
+from harness import wire
 from harness.process import wait_for
 
 
