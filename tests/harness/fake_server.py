@@ -280,6 +280,15 @@ class FakeServer:
         """The next session that logged in."""
         return self.sessions.get(timeout=seconds)
 
+    def warm(self, client):
+        """Has the client run one statement, and gives the session that ran it."""
+        client.send(wire.query("UPDATE t SET v = 'warm up'"))
+        s = self.accept()
+        s.until("warm up")
+        s.answer(s.seen[-1])
+        client.until_ready()
+        return s
+
     def cancelled(self, seconds=30.0):
         """The (pid, key) of the next CancelRequest."""
         return self.cancels.get(timeout=seconds)

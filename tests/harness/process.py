@@ -54,9 +54,12 @@ _handed_out = set()
 
 def free_port():
     """A loopback port nobody listens on, that was not handed out before, and below the range that the kernel
-    gives to outgoing connections, so that none takes it meanwhile."""
+    gives to outgoing connections, so that none takes it meanwhile. Test processes that run beside each other have
+    ports of their own: it is free until its server is up."""
+    mine = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    every = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     while True:
-        port = random.randint(10000, 30000)
+        port = random.randrange(10000 + mine, 30000, every)
         if port in _handed_out:
             continue
         with socket.socket() as s:

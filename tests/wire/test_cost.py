@@ -26,15 +26,6 @@ def make(c, s, *names):
         c.until_ready()
 
 
-def first_session(server, c):
-    c.send(wire.query("UPDATE t SET v = 'warm up'"))
-    s = server.accept()
-    s.until("warm up")
-    s.answer(s.seen[-1])
-    c.until_ready()
-    return s
-
-
 def took(s, count):
     """The next messages, in short, none of which was answered."""
     return [s.receive() for _ in range(count)]
@@ -45,7 +36,7 @@ def took(s, count):
 def test_a_state_that_the_server_has_costs_nothing(run_pgusher, server, protocol, count):
     p = run_pgusher({"app": server.connstr}, default_pool_size=1)
     c = client(p)
-    s = first_session(server, c)
+    s = server.warm(c)
     make(c, s, *list(SETTINGS)[:count])
     if protocol == "prepared":
         c.send(wire.parse("SELECT 'asked'", "p"), wire.SYNC)
@@ -68,7 +59,7 @@ def test_settings_are_restored_in_the_write_of_the_request(run_pgusher, server, 
     """All of it is there before the server has answered anything, and none of it has a Sync of its own."""
     p = run_pgusher({"app": server.connstr}, default_pool_size=1)
     c = client(p)
-    s = first_session(server, c)
+    s = server.warm(c)
     make(c, s, *SETTINGS)
     s.close()
     question = [wire.query("SELECT 'asked'")] if protocol == "simple" else EXTENDED
@@ -86,7 +77,7 @@ def test_only_what_differs_is_set(run_pgusher, server):
     """Two clients that differ in one setting share a server."""
     p = run_pgusher({"app": server.connstr}, default_pool_size=1)
     a, b = client(p), client(p)
-    s = first_session(server, a)
+    s = server.warm(a)
     make(a, s, "work_mem", "app.x")
     make(b, s, "work_mem")
     for c, text in ((a, "SET \"app\".\"x\" TO '1'"), (b, "RESET \"app\".\"x\"")) * 2:

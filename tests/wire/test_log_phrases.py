@@ -52,21 +52,15 @@ def test_a_server_that_does_not_hear_its_cancel(lent, server):
     said(p, "S", "closing because: cancel_wait_timeout (age=")
 
 
-def test_servers_that_are_to_be_replaced(lent):
+@pytest.mark.parametrize("command, reason", [("RECONNECT app", "database configuration changed"), ("PAUSE app", "pause mode")])
+def test_servers_that_are_to_go(lent, command, reason):
     p, c, s = lent()
     s.finish()
     c.until_ready()
-    p.console("RECONNECT app")
-    said(p, "S", "closing because: database configuration changed (age=")
-
-
-def test_servers_of_a_paused_database(lent):
-    p, c, s = lent()
-    s.finish()
-    c.until_ready()
-    p.console("PAUSE app")
-    said(p, "S", "closing because: pause mode (age=")
-    p.console("RESUME app")
+    p.console(command)
+    said(p, "S", f"closing because: {reason} (age=")
+    if command == "PAUSE app":
+        p.console("RESUME app")
 
 
 def test_the_end(lent):

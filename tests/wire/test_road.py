@@ -20,19 +20,9 @@ def client(proxy):
     return c
 
 
-def warm(proxy, server, c):
-    """Runs one statement and gives the session that ran it."""
-    c.send(wire.query("UPDATE t SET v = 'warm up'"))
-    s = server.accept()
-    s.until("warm up")
-    s.answer(s.seen[-1])
-    c.until_ready()
-    return s
-
-
 def test_begin_is_answered_without_a_server(proxy, server):
     c = client(proxy)
-    s = warm(proxy, server, c)
+    s = server.warm(c)
     answer = c.simple("BEGIN")
     assert (answer.tags, answer.status) == (["BEGIN"], "T")
     assert s.quiet(), "the server must not hear of BEGIN yet"
@@ -53,7 +43,7 @@ def test_begin_is_answered_without_a_server(proxy, server):
 @pytest.mark.parametrize("end,tag", [("COMMIT", "COMMIT"), ("ROLLBACK", "ROLLBACK"), ("END", "COMMIT")])
 def test_an_empty_transaction_costs_no_server(proxy, server, end, tag):
     c = client(proxy)
-    s = warm(proxy, server, c)
+    s = server.warm(c)
     assert c.simple("BEGIN").status == "T"
     answer = c.simple(end)
     assert (answer.tags, answer.status) == ([tag], "I")
@@ -62,7 +52,7 @@ def test_an_empty_transaction_costs_no_server(proxy, server, end, tag):
 
 def test_begin_twice_warns_like_postgres(proxy, server):
     c = client(proxy)
-    s = warm(proxy, server, c)
+    s = server.warm(c)
     s.serve_on()
     c.simple("BEGIN")
     answer = c.simple("BEGIN")
@@ -71,7 +61,7 @@ def test_begin_twice_warns_like_postgres(proxy, server):
 
 def test_the_options_of_begin_reach_the_server(proxy, server):
     c = client(proxy)
-    s = warm(proxy, server, c)
+    s = server.warm(c)
     c.simple("BEGIN ISOLATION LEVEL SERIALIZABLE")
     c.send(wire.query("UPDATE t SET v = 'x'"))
     s.until("UPDATE t SET v = 'x'")
@@ -80,7 +70,7 @@ def test_the_options_of_begin_reach_the_server(proxy, server):
 
 def test_begin_works_in_the_extended_protocol(proxy, server):
     c = client(proxy)
-    s = warm(proxy, server, c)
+    s = server.warm(c)
     answer = c.extended("BEGIN")
     assert (answer.kinds, answer.status, answer.tags) == ("12nCZ", "T", ["BEGIN"])
     c.send(wire.query("UPDATE t SET v = 'x'"))
@@ -95,7 +85,7 @@ def test_begin_works_in_the_extended_protocol(proxy, server):
 
 def test_a_server_is_kept_until_the_transaction_ends(proxy, server):
     a, b = client(proxy), client(proxy)
-    s = warm(proxy, server, a)
+    s = server.warm(a)
     a.send(wire.query("BEGIN"), wire.query("UPDATE t SET v = 'held'"))
     s.until("held")
     s.answer(s.seen[-1])
@@ -114,7 +104,7 @@ def test_a_server_is_kept_until_the_transaction_ends(proxy, server):
 
 def test_a_failed_transaction_keeps_its_server(proxy, server):
     a, b = client(proxy), client(proxy)
-    s = warm(proxy, server, a)
+    s = server.warm(a)
     a.send(wire.query("BEGIN"), wire.query("UPDATE t SET v = 'fails'"))
     s.until("fails")
     s.send(wire.error("23505", "duplicate key"), wire.ready("E"))
@@ -133,7 +123,7 @@ def test_a_failed_transaction_keeps_its_server(proxy, server):
 def test_a_server_is_not_given_back_between_two_queries_in_flight(proxy, server):
     """Two Query messages sent at once: the first ReadyForQuery is not the last."""
     a, b = client(proxy), client(proxy)
-    s = warm(proxy, server, a)
+    s = server.warm(a)
     a.send(wire.query("UPDATE t SET v = 'one'"), wire.query("UPDATE t SET v = 'two'"))
     s.until("one")
     b.send(wire.query("UPDATE t SET v = 'other'"))
@@ -294,7 +284,7 @@ def test_notices_and_parameter_changes_reach_the_client(proxy, server):
 
 def test_a_50_MB_row_moves_no_memory(proxy, server):
     c = client(proxy)
-    s = warm(proxy, server, c)
+    s = server.warm(c)
     before = proxy.process.status_kib("VmHWM")
     c.send(wire.query("UPDATE t SET v = 'big' RETURNING v"))
     s.until("big")
@@ -312,7 +302,7 @@ def test_a_50_MB_row_moves_no_memory(proxy, server):
 
 def test_a_50_MB_parameter_moves_no_memory(proxy, server):
     c = client(proxy)
-    s = warm(proxy, server, c)
+    s = server.warm(c)
     before = proxy.process.status_kib("VmHWM")
     s.sock.settimeout(30)
     seen = []
@@ -384,7 +374,7 @@ def test_a_server_that_does_not_read_stops_its_client_not_the_others(run_pgusher
 
 def test_waiting_clients_are_served_in_arrival_order(proxy, server):
     holder = client(proxy)
-    s = warm(proxy, server, holder)
+    s = server.warm(holder)
     holder.send(wire.query("BEGIN"), wire.query("UPDATE t SET v = 'hold'"))
     s.until("hold")
     s.answer(s.seen[-1])
