@@ -21,6 +21,7 @@ struct helper {
     unsigned waiting, most_waiting, idle, alive, threads;
     bool closing;
     pthread_attr_t attributes;
+    pthread_t started[THREADS_MOST]; /* `alive` of them, until closing */
 };
 
 struct helper *helper_new(unsigned threads, unsigned most_waiting)
@@ -35,7 +36,6 @@ struct helper *helper_new(unsigned threads, unsigned most_waiting)
     (void)pthread_cond_init(&h->ended, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
     (void)pthread_attr_init(&h->attributes);
-    (void)pthread_attr_setdetachstate(&h->attributes, PTHREAD_CREATE_DETACHED);
     (void)pthread_attr_setstacksize(&h->attributes, STACK);
     dlist_init(&h->jobs);
     h->threads = threads;
@@ -83,10 +83,9 @@ static void *work(void *arg)
 static bool start_thread(struct helper *h)
 {
     sigset_t all, before;
-    pthread_t thread;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = pthread_create(&thread, &h->attributes, work, h) == 0;
+    bool started = pthread_create(&h->started[h->alive], &h->attributes, work, h) == 0;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     h->alive += started;
     return started;
@@ -119,12 +118,14 @@ void helper_free(struct helper **ph, int64_t wait_us)
                                    .tv_nsec = (long)(until_us % US_PER_S * 1000)};
     (void)pthread_mutex_lock(&h->mutex);
     h->closing = true;
+    const unsigned started = h->alive;
     (void)pthread_cond_broadcast(&h->wake);
     while (h->alive > 0 && pthread_cond_timedwait(&h->ended, &h->mutex, &until) != ETIMEDOUT) {}
     bool left = h->alive > 0;
     /* A thread that still runs would find the loops gone: it never gets the mutex again. */
     if (left) { return; }
     (void)pthread_mutex_unlock(&h->mutex);
+    for (unsigned i = 0; i < started; i++) { (void)pthread_join(h->started[i], NULL); }
     (void)pthread_mutex_destroy(&h->mutex);
     (void)pthread_cond_destroy(&h->wake);
     (void)pthread_cond_destroy(&h->ended);
