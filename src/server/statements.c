@@ -82,7 +82,11 @@ static void send_close(struct server *s, const struct server_stmt *st)
     if (st->name[0] == '\0') { prepared_name(st->prepared, st->key.context, ours); }
     extended_put_target(&s->stream.out, 'C', 'S', st->name[0] == '\0' ? ours : st->name);
     expects_push(&s->expects, EXPECT_CLOSE, OWNER_NOBODY, st->prepared);
-    if (st->name[0] != '\0') { keep_name(s, st->name); }
+    if (st->name[0] == '\0') {
+        expect_in(s, st->key.context);
+    } else {
+        keep_name(s, st->name);
+    }
 }
 
 static bool is_void(const struct server_stmt *st)
@@ -117,7 +121,8 @@ static void trim_to(struct server *s, unsigned most)
     }
 }
 
-static struct server_stmt *new_stmt(struct server *s, const struct prepared *p, const char *name)
+static struct server_stmt *new_stmt(struct server *s, const struct prepared *p, uint64_t context,
+                                    const char *name)
 {
     size_t len = strlen(name);
     struct server_stmt *st = mem_zeroed(sizeof *st + len + 1);
@@ -125,24 +130,23 @@ static struct server_stmt *new_stmt(struct server *s, const struct prepared *p, 
     if (p != NULL) {
         st->prepared = prepared_ref(p);
         st->turn = prepared_turn(p);
-        st->key = (struct stmt_key){.id = p->id, .context = server_context(s)};
+        st->key = (struct stmt_key){.id = p->id, .context = context};
     }
     dlist_push_front(&s->lru, &st->lru);
     s->statements_count++;
     return st;
 }
 
-static void add(struct server *s, const struct prepared *p)
+static struct server_stmt *add(struct server *s, const struct prepared *p, uint64_t context)
 {
-    unsigned most = s->target->max_prepared;
-    trim_to(s, most > 0 ? most - 1 : 0);
-    struct server_stmt *st = new_stmt(s, p, "");
+    struct server_stmt *st = new_stmt(s, p, context, "");
     hmap_insert(&s->statements, &st->link, bytes_of(&st->key, sizeof st->key));
+    return st;
 }
 
 static void add_named(struct server *s, const struct prepared *p, const char *name)
 {
-    struct server_stmt *st = new_stmt(s, p, name);
+    struct server_stmt *st = new_stmt(s, p, server_context(s), name);
     hmap_insert(&s->names, &st->link, bytes_str(st->name));
 }
 
@@ -151,7 +155,9 @@ static void send_parse(struct server *s, const struct prepared *p)
     char name[PREPARED_NAME];
     struct server_stmt *old = find(s, p);
     if (old != NULL) { close_stmt(s, old); }
-    add(s, p);
+    unsigned most = s->target->max_prepared;
+    trim_to(s, most > 0 ? most - 1 : 0);
+    (void)add(s, p, server_context(s));
     server_statement_name(s, p, name);
     extended_put_parse(&s->stream.out, name, p->text, p->types, p->types_count);
 }
@@ -181,10 +187,18 @@ void server_parse(struct server *s, const struct prepared *p, const char *name)
     expect_in(s, server_context(s));
 }
 
+/* A doubtful one stays: before it is made again it is closed, be it there or not. */
 static void unparsed(struct server *s, const struct expect *e)
 {
     struct server_stmt *st = find_in(s, e->prepared, e->id);
-    if (st != NULL) { drop(s, st); }
+    if (st != NULL && !st->doubtful) { drop(s, st); }
+}
+
+static void unclosed(struct server *s, const struct expect *e)
+{
+    struct server_stmt *st = find_in(s, e->prepared, e->id);
+    if (st == NULL) { st = add(s, e->prepared, e->id); }
+    st->doubtful = true;
 }
 
 void server_skipped(struct server *s, const struct expect *e)
@@ -199,7 +213,7 @@ void server_skipped(struct server *s, const struct expect *e)
     if (e->kind == EXPECT_PARSE && e->unnamed) { prepared_unref(&s->unnamed); }
     if (e->prepared == NULL || of_a_name) { return; }
     if (e->kind == EXPECT_PARSE && !e->unnamed && !e->taken) { unparsed(s, e); }
-    if (e->kind == EXPECT_CLOSE) { s->close_needed = true; } /* another of its name would clash */
+    if (e->kind == EXPECT_CLOSE) { unclosed(s, e); }
 }
 
 static bool names(const struct expect *x, const char *name)
