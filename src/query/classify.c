@@ -43,9 +43,20 @@ static struct verdict select_like(struct walk *w, const PgQuery__Node *node)
         .kind = STMT_SELECT, .reads_only = !w->writes && !w->locks, .fusible = true};
 }
 
+static bool returns_rows(const PgQuery__Node *node)
+{
+    switch (node->node_case) {
+    case PG_QUERY__NODE__NODE_INSERT_STMT: return node->insert_stmt->n_returning_list > 0;
+    case PG_QUERY__NODE__NODE_UPDATE_STMT: return node->update_stmt->n_returning_list > 0;
+    case PG_QUERY__NODE__NODE_DELETE_STMT: return node->delete_stmt->n_returning_list > 0;
+    default: return false;
+    }
+}
+
 static struct verdict modify(struct walk *w, const PgQuery__Node *node)
 {
     walk_node(w, node);
+    if (returns_rows(node)) { w->facts->flags |= STMT_RETURNING; }
     return (struct verdict){.kind = STMT_MODIFY, .fusible = true};
 }
 

@@ -92,6 +92,7 @@ enum stmt_flag {
     STMT_BACKSLASH = 1 << 21, /* a backslash is in the text: with standard_conforming_strings off it
                                  may mean something else than what is told here */
     STMT_NOTIFIES = 1 << 26,  /* NOTIFY, pg_notify() */
+    STMT_RETURNING = 1 << 28, /* INSERT, UPDATE or DELETE gives rows */
 };
 
 /* Why a session that ran this keeps its server; a bit set. */

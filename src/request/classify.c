@@ -173,6 +173,7 @@ static void add_effects(struct request *r, const struct known *k, const struct s
     f->pins |= s->pins | (taints ? PIN_UNKNOWN : 0);
     f->replica = f->replica && j->replica;
     f->fusible = f->fusible && (s->flags & STMT_FUSIBLE) != 0;
+    f->copies = f->copies || s->kind == STMT_COPY_FROM;
     f->sets = f->sets || s->kind == STMT_SET || s->kind == STMT_RESET;
     f->local = f->local || sets_locally(s);
     f->discards = f->discards || (s->flags & STMT_FORGETS) != 0;

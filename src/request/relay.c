@@ -518,6 +518,7 @@ static bool take_message(struct relay *y, uint8_t type, struct bytes message)
     case 'G':
     case 'W':
         s->copy_in = true;
+        r->copies = false;
         r->copy_syncs = 0;
         r->resume = true; /* its data may be here already */
         if (x != NULL && x->kind == EXPECT_EXECUTE) { r->batch_open = true; }

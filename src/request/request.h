@@ -86,6 +86,7 @@ struct facts {
     bool asks_channels; /* one calls pg_listening_channels(), and the client listens */
     bool sequences;     /* one may take values of sequences */
     bool resets;        /* one may go back to settings of the start where nobody can follow */
+    bool copies;        /* one may begin COPY FROM STDIN */
     bool may_taint;     /* calls what no catalog tells about: it may change the session */
     bool writes_all;
     unsigned writes_count;
@@ -117,6 +118,7 @@ struct request {
     unsigned
         copy_syncs; /* during COPY FROM STDIN, since its last data: the server has none of them */
     bool may_copy;  /* CopyData after what was sent last may be meant for it */
+    bool copies;    /* what is under way may begin COPY FROM STDIN */
     bool answered;  /* the client got a byte of the server's for what was sent last */
     bool kept;      /* the unit sent last uses a statement that is kept for it */
     bool as_it_is;  /* it is not to, this time */
@@ -370,6 +372,12 @@ bool names_are_carried(const struct client *c);
 /* Sends the plain, unnamed batch so, if it may and is worth it. */
 bool kept_send(struct request *r, const struct prepared *p);
 
+/* ---- failed.c */
+/* The server itself is to refuse the text, as it does not end a failed transaction. */
+bool failed_refuses(const struct request *r, struct bytes text);
+/* What the server would not prepare now is described by what stands in for it; false: it is not. */
+bool failed_describe(struct request *r, const char *name, const struct prepared *p);
+
 /* ---- touched.c */
 /* A statement that is about to be sent; param: the text bound to $n, or NULL. */
 void touched_note(struct request *r, const struct statement *s,
@@ -386,7 +394,7 @@ void renew_look(struct request *r, const struct statement *s, bool taints, bool 
 /* The unit is to run on a session that is as new. */
 bool renew_is_due(const struct request *r);
 enum move renew_server(struct request *r);
-/* Custom settings that the unit reads are made known to the server first. */
+/* Custom settings that the unit reads, or may set unseen, are made known to the server first. */
 bool renew_define(struct request *r);
 /* The unit is on its way; it is answered. */
 void renew_note_sent(struct request *r);

@@ -16,6 +16,7 @@ static bool must_wait_for_answers(const struct request *r)
 {
     const struct server *s = r->server;
     if (s->expects.count == 0 || r->batch_open) { return false; }
+    if (r->copies) { return true; } /* what ends it is to be told as the client sent it: road.c */
     const struct statement *st = r->facts.only;
     bool changes = r->facts.pins != 0 || r->chains || r->facts.discards ||
                    (r->facts.flags & STMT_RESETS_ALL) != 0 || st == NULL || st->kind == STMT_SET ||
@@ -183,16 +184,6 @@ static bool same_as(const struct prepared *p, const struct parse_msg *m)
            (m->types_count == 0 || memcmp(p->types, m->types, 4 * (size_t)m->types_count) == 0);
 }
 
-/* In a failed transaction the server itself is to refuse all but what may end that. */
-static bool must_refuse(const struct request *r, struct bytes text)
-{
-    if (r->client->status != 'E') { return false; }
-    const struct known *k = desk_known(r->desk, r->client->account->database);
-    const struct statement *s = memo_find(k->memo, text)->statement;
-    return s->kind != STMT_COMMIT && s->kind != STMT_ROLLBACK && s->kind != STMT_ROLLBACK_TO &&
-           s->kind != STMT_EMPTY && s->kind != STMT_PREPARE_TRANSACTION;
-}
-
 /* Where the server must refuse: it has that statement, so another Parse of it is an error. */
 static void send_refused_parse(struct request *r, const struct prepared *p, const char *name)
 {
@@ -243,7 +234,7 @@ static void send_parse(struct request *r, struct bytes message, struct bytes bod
         forward(s, message);
         expect_own_parse(r, p, m.name);
     } else if (pending_statement(r, m.name) != NULL ||
-               (server_has(s, p) && must_refuse(r, m.text))) {
+               (server_has(s, p) && failed_refuses(r, m.text))) {
         send_refused_parse(r, p, m.name);
     } else if (server_has(s, p)) {
         server_need(s, p);
@@ -321,6 +312,8 @@ static void send_target(struct request *r, uint8_t type, struct bytes message, s
         forward(s, message);
         expects_push(&s->expects, type == 'D' ? EXPECT_DESCRIBE : EXPECT_CLOSE, OWNER_CLIENT, NULL);
     } else if (type == 'D') {
+        const struct prepared *p = pending_statement(r, m.name);
+        if (p != NULL && !p->by_sql && failed_describe(r, m.name, p)) { return; }
         uint64_t id = server_name(r, m.name, name);
         extended_put_target(&s->stream.out, 'D', 'S', name);
         expects_push_use(&s->expects, EXPECT_DESCRIBE, id, m.name);
@@ -537,7 +530,7 @@ static void expect_effects(struct request *r)
     if (s != NULL && (s->kind == STMT_SET || s->kind == STMT_RESET) && !carry_setting(r, s)) {
         r->pins |= PIN_SETTING;
     }
-    if (s != NULL && s->kind == STMT_ROLLBACK && r->chains) {
+    if (sole_end && r->chains) { /* COMMIT, too, rolls back what has failed */
         server_goes_back(r->server, r->server->have, !r->server->have_unsure);
     }
     bool known = !f->savepoints;
@@ -608,6 +601,7 @@ enum move step_send(struct request *r)
     }
     again_keep(r, whole);
     r->as_it_is = false;
+    r->copies = r->facts.copies || (r->copies && !whole);
     const struct statement *st = r->facts.only;
     r->may_copy = !r->batch_open || (r->unit.kind == UNIT_BATCH && r->unit.executes > 0 &&
                                      (st == NULL || st->kind == STMT_COPY_FROM));

@@ -87,7 +87,7 @@ TEST(a_with_name_hides_a_table_only_where_it_is_visible)
 TEST(a_statement_that_modifies_names_its_target)
 {
     check_told("insert into a.t select * from b returning (select 1 from c)",
-               "MODIFY fusible reads:b reads:c writes:a.t");
+               "MODIFY fusible returning reads:b reads:c writes:a.t");
     check_told("insert into t values ($1) on conflict (id) do update set x = (select 1 from u)",
                "MODIFY fusible params reads:u writes:t");
     check_told("update t set a = f() from b where c in (table d)",

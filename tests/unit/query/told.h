@@ -51,11 +51,11 @@ static const char *const told_kinds[] = {
 };
 
 static const char *const told_flags[] = {
-    "reads_only",    "locks_rows",    "writes_all", "time",        "user",    "moving",
-    "system_column", "sample",        "unordered",  "reg",         "fusible", "params",
-    "read_only",     "options",       "chain",      "transaction", "body",    "resets_all",
-    "resets_last",   "rolls_back_to", "temp_drop",  "backslash",   "forgets", "own_sequence",
-    "frees",         "start",         "notifies",   "lists_names",
+    "reads_only",    "locks_rows",    "writes_all", "time",        "user",      "moving",
+    "system_column", "sample",        "unordered",  "reg",         "fusible",   "params",
+    "read_only",     "options",       "chain",      "transaction", "body",      "resets_all",
+    "resets_last",   "rolls_back_to", "temp_drop",  "backslash",   "forgets",   "own_sequence",
+    "frees",         "start",         "notifies",   "lists_names", "returning",
 };
 
 static const char *const told_namings[] = {
