@@ -272,7 +272,9 @@ class Generator:
             if k == "n":
                 out.append(self.r.choice(NAMES))
             elif k == "v":
-                out.append(self.pick("1", "on", "UTC", "SQL", "64MB", None))
+                value = self.pick("1", "on", "UTC", "SQL", "64MB", None)
+                timeout = bool(out) and str(out[-1]).endswith("_timeout")
+                out.append("100000" if timeout and value == "1" else value)  # ms: never in time
             elif k == "d":
                 out.append(self.pick("German", "DMY", "ISO, YMD", "Martian"))
             elif k == "m":
