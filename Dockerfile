@@ -10,7 +10,7 @@
 FROM debian:12-slim AS build
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libhiredis-dev libpq-dev libssl-dev libidn-dev \
+        gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libc-ares-dev libhiredis-dev libpq-dev libssl-dev libidn-dev \
         libinih-dev libldap-dev libpam0g-dev libpg-query-dev libprotobuf-c-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
@@ -25,7 +25,7 @@ FROM debian:12-slim
 # postgresql-client is for the health check, and for whoever has to look at the console
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        libuv1 libhiredis0.14 libpq5 libssl3 libidn12 libinih1 libldap-2.5-0 libpam0g libprotobuf-c1 postgresql-client \
+        libuv1 libc-ares2 libhiredis0.14 libpq5 libssl3 libidn12 libinih1 libldap-2.5-0 libpam0g libprotobuf-c1 postgresql-client \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --system --gid 6432 pgusher \
     && useradd --system --uid 6432 --gid pgusher --home-dir /nonexistent --shell /usr/sbin/nologin pgusher \

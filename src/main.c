@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "config/config.h"
+#include "net/dns.h"
 #include "worker/control.h"
 #include "worker/rehearse.h"
 
@@ -64,7 +65,7 @@ static void show_version(void)
 {
     (void)printf("pgusher %s\n", PGUSHER_VERSION);
     (void)printf("libuv %s\n", uv_version_string());
-    (void)printf("adns: getaddrinfo in libuv's threads\n");
+    (void)printf("adns: %s\n", dns_version());
     (void)printf("tls: %s\n", OpenSSL_version(OPENSSL_VERSION));
     (void)printf("systemd: yes\n");
 }

@@ -10,6 +10,7 @@
 #include "client/peers.h"
 #include "config/option.h"
 #include "net/names.h"
+#include "net/resolve.h"
 
 static int over(int given, int otherwise)
 {
@@ -312,12 +313,25 @@ static void count_name(void *arg, const char *host, int64_t ttl_us, const struct
     ++*(size_t *)arg;
 }
 
-/* Host names that are remembered. */
-static size_t count_names(const struct front *f)
+static void count_zone(void *arg, const char *zone, uint32_t serial, unsigned hosts)
 {
-    size_t n = 0;
-    if (f->loop->names != NULL) { names_each(f->loop->names, clock_now_us(), count_name, &n); }
-    return n;
+    (void)zone;
+    (void)serial;
+    (void)hosts;
+    ++*(size_t *)arg;
+}
+
+static void put_dns_lists(struct table *t, const struct loop *l)
+{
+    size_t names = 0, zones = 0;
+    if (l->names != NULL) {
+        names_each(l->names, clock_now_us(), count_name, &names);
+        names_each_zone(l->names, count_zone, &zones);
+    }
+    put_list(t, "dns_names", names);
+    put_list(t, "dns_zones", zones);
+    put_list(t, "dns_queries", l->resolver == NULL ? 0 : resolver_queries(l->resolver));
+    put_list(t, "dns_pending", 0);
 }
 
 static size_t count_peer_pools(const struct gathering *g)
@@ -358,10 +372,7 @@ static void fill_lists(struct gathering *g, struct table *t)
     put_list(t, "login_clients", g->logins);
     put_list(t, "free_servers", 0);
     put_list(t, "used_servers", used);
-    put_list(t, "dns_names", count_names(g->office->front));
-    put_list(t, "dns_zones", 0);
-    put_list(t, "dns_queries", 0);
-    put_list(t, "dns_pending", 0);
+    put_dns_lists(t, g->office->front->loop);
     user_names_done(&users);
     mem_free(&accounts.items);
     mem_free(&roll.items);

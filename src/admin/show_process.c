@@ -139,6 +139,22 @@ static void fill_dns_hosts(struct gathering *g, struct table *t)
     buf_done(&rows.addresses);
 }
 
+static void put_dns_zone(void *arg, const char *zone, uint32_t serial, unsigned hosts)
+{
+    struct table *t = arg;
+    table_row(t);
+    table_text(t, zone);
+    table_int(t, serial);
+    table_int(t, hosts);
+    table_end(t);
+}
+
+static void fill_dns_zones(struct gathering *g, struct table *t)
+{
+    struct names *names = g->office->front->loop->names;
+    if (names != NULL) { names_each_zone(names, put_dns_zone, t); }
+}
+
 const struct show show_config = {"config", SHOW_COLUMNS(config_columns), NULL, fill_config, NULL};
 const struct show show_version = {"version", SHOW_COLUMNS(version_columns), NULL, fill_version,
                                   NULL};
@@ -148,5 +164,5 @@ const struct show show_peer_pools = {"peer_pools", SHOW_COLUMNS(peer_pool_column
                                      fill_peer_pools, NULL};
 const struct show show_dns_hosts = {"dns_hosts", SHOW_COLUMNS(dns_host_columns), NULL,
                                     fill_dns_hosts, NULL};
-/* Zones are the system's to look after. */
-const struct show show_dns_zones = {"dns_zones", SHOW_COLUMNS(dns_zone_columns), NULL, NULL, NULL};
+const struct show show_dns_zones = {"dns_zones", SHOW_COLUMNS(dns_zone_columns), NULL,
+                                    fill_dns_zones, NULL};

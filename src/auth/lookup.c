@@ -322,7 +322,7 @@ static void open_side(struct line *l)
         .tls = l->tls,
         .statement_timeout_us = QUERY_US,
     };
-    l->side = side_open(&l->all->loop->uv, &target, l->connect_timeout_us, on_opened, l);
+    l->side = side_open(l->all->loop, &target, l->connect_timeout_us, on_opened, l);
 }
 
 static void on_idle(struct timer *t)

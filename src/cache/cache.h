@@ -22,7 +22,7 @@
 struct cache;
 struct cache_side;
 struct cache_entry; /* immutable, refcounted */
-typedef struct uv_loop_s uv_loop_t;
+struct loop;
 
 MUST_USE enum err cache_open(const struct config *cfg, struct cache **ret, struct fault *why);
 void cache_close(struct cache **c); /* after every side is detached */
@@ -34,7 +34,7 @@ void cache_close(struct cache **c); /* after every side is detached */
  */
 MUST_USE enum err cache_configure(struct cache *c, const struct config *cfg, struct fault *why);
 /* On the loop's thread, like all that takes a side. */
-struct cache_side *cache_attach(struct cache *c, uv_loop_t *loop);
+struct cache_side *cache_attach(struct cache *c, struct loop *loop);
 /*
  * Closes the Redis connection; the loop must run until its handles are closed. Calls no waiter and
  * forgets all: tickets and bumps still in use are at rest again.

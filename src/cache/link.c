@@ -11,6 +11,7 @@
 #include "base/dlist.h"
 #include "base/mem.h"
 #include "cache/reader.h"
+#include "net/resolve.h"
 
 #define STUCK_US   (250 * US_PER_MS) /* late for so long: reconnect */
 #define READ_BYTES 65536
@@ -39,17 +40,12 @@ struct wire {
     char in[READ_BYTES];
 };
 
-struct lookup {
-    uv_getaddrinfo_t req;
-    struct link *link; /* NULL: abandoned */
-};
-
 struct link {
-    uv_loop_t *loop;
+    struct loop *loop;
     const struct link_ops *ops;
     void *owner;
     struct wire *wire;
-    struct lookup *lookup;
+    struct resolve *resolve;
     bool connected;
     size_t max_reply;
     int64_t connect_due_us;
@@ -58,7 +54,7 @@ struct link {
     struct buf out;
 };
 
-struct link *link_new(uv_loop_t *loop, const struct link_ops *ops, void *owner)
+struct link *link_new(struct loop *loop, const struct link_ops *ops, void *owner)
 {
     struct link *l = mem_new(struct link);
     l->loop = loop;
@@ -78,11 +74,7 @@ static void on_closed(uv_handle_t *h)
 
 static void close_wire(struct link *l)
 {
-    if (l->lookup != NULL) {
-        (void)uv_cancel((uv_req_t *)&l->lookup->req); /* too late to cancel: it ends by itself */
-        l->lookup->link = NULL;
-        l->lookup = NULL;
-    }
+    resolve_forget(&l->resolve);
     if (l->wire != NULL) {
         l->wire->link = NULL;
         uv_close(&l->wire->h.handle, on_closed);
@@ -125,7 +117,7 @@ void link_fail(struct link *l)
 
 bool link_closed(const struct link *l)
 {
-    return l->wire == NULL && l->lookup == NULL;
+    return l->wire == NULL && l->resolve == NULL;
 }
 
 bool link_stalled(const struct link *l)
@@ -198,41 +190,33 @@ static struct wire *wire_new(struct link *l)
 static void connect_tcp(struct link *l, const struct sockaddr *to)
 {
     struct wire *w = wire_new(l);
-    (void)uv_tcp_init(l->loop, &w->h.tcp);
+    (void)uv_tcp_init(&l->loop->uv, &w->h.tcp);
     w->h.handle.data = w;
     (void)uv_tcp_nodelay(&w->h.tcp, 1);
     (void)uv_tcp_keepalive(&w->h.tcp, 1, 15);
     if (uv_tcp_connect(&w->connect, &w->h.tcp, to, on_connected) != 0) { link_fail(l); }
 }
 
-static void on_looked_up(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
+static void on_resolved(void *arg, const struct address *a)
 {
-    struct lookup *lookup = req->data;
-    struct link *l = lookup->link;
-    if (l != NULL) {
-        if (status != 0 || found == NULL) {
-            link_fail(l);
-        } else {
-            l->lookup = NULL;
-            connect_tcp(l, found->ai_addr);
-        }
+    struct link *l = arg;
+    if (a == NULL) {
+        link_fail(l);
+        return;
     }
-    uv_freeaddrinfo(found);
-    mem_free(&lookup);
+    l->resolve = NULL;
+    connect_tcp(l, &a->any);
+    l->ops->wake(l->owner); /* libuv is to see it now */
 }
 
-static void look_up(struct link *l, const char *host, int port)
+static void connect_name(struct link *l, const char *host, int port)
 {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    char service[12];
-    (void)snprintf(service, sizeof service, "%d", port);
-    struct lookup *lookup = mem_new(struct lookup);
-    lookup->link = l;
-    lookup->req.data = lookup;
-    l->lookup = lookup;
-    if (uv_getaddrinfo(l->loop, &lookup->req, on_looked_up, host, service, &hints) != 0) {
-        link_fail(l);
-        mem_free(&lookup);
+    struct address a;
+    enum err e = resolve_start(l->loop, host, port, &a, on_resolved, l, &l->resolve);
+    if (e == E_OK) {
+        connect_tcp(l, &a.any);
+    } else if (e != E_AGAIN) {
+        l->ops->down(l->owner);
     }
 }
 
@@ -241,19 +225,13 @@ void link_connect(struct link *l, const struct redis_address *a, size_t max_repl
     assert(link_closed(l) && dlist_empty(&l->slots));
     l->max_reply = max_reply;
     l->connect_due_us = due_us;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
     if (a->path != NULL) {
         struct wire *w = wire_new(l);
-        (void)uv_pipe_init(l->loop, &w->h.pipe, 0);
+        (void)uv_pipe_init(&l->loop->uv, &w->h.pipe, 0);
         w->h.handle.data = w;
         uv_pipe_connect(&w->connect, &w->h.pipe, a->path, on_connected);
-    } else if (uv_ip4_addr(a->host, a->port, &v4) == 0) {
-        connect_tcp(l, (const struct sockaddr *)&v4);
-    } else if (uv_ip6_addr(a->host, a->port, &v6) == 0) {
-        connect_tcp(l, (const struct sockaddr *)&v6);
     } else {
-        look_up(l, a->host, a->port);
+        connect_name(l, a->host, a->port);
     }
 }
 

@@ -13,6 +13,7 @@
 #include "cache/address.h"
 
 struct link;
+struct loop;
 
 struct link_ops {
     void (*up)(void *owner);   /* connected: requests may be sent */
@@ -24,7 +25,7 @@ struct link_ops {
 /* reply NULL: it did not come in time or the connection is gone. Called once. */
 typedef void link_answer(void *arg, const redisReply *reply);
 
-struct link *link_new(uv_loop_t *loop, const struct link_ops *ops, void *owner);
+struct link *link_new(struct loop *loop, const struct link_ops *ops, void *owner);
 /* Closes; answers what is pending with NULL, so that its owner can free it; calls no down(). */
 void link_free(struct link **l);
 

@@ -24,7 +24,6 @@
 enum redis_phase { REDIS_DOWN, REDIS_GREETS, REDIS_READY };
 
 struct redis {
-    uv_loop_t *loop;
     struct cache *cache;
     const struct redis_ops *ops;
     void *owner;
@@ -321,12 +320,12 @@ static void came_in(void *owner)
     r->ops->read(r->owner);
 }
 
-struct redis *redis_new(uv_loop_t *loop, struct cache *c, const struct redis_ops *ops, void *owner)
+struct redis *redis_new(struct loop *loop, struct cache *c, const struct redis_ops *ops,
+                        void *owner)
 {
     static const struct link_ops link_ops = {
         .up = greet, .down = lost, .wake = wake, .read = came_in};
     struct redis *r = mem_new(struct redis);
-    r->loop = loop;
     r->cache = c;
     r->ops = ops;
     r->owner = owner;

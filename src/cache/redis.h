@@ -24,7 +24,8 @@ struct redis_ops {
     void (*read)(void *owner);                     /* after a batch of the above */
 };
 
-struct redis *redis_new(uv_loop_t *loop, struct cache *c, const struct redis_ops *ops, void *owner);
+struct redis *redis_new(struct loop *loop, struct cache *c, const struct redis_ops *ops,
+                        void *owner);
 /* Every wait must have been forgotten; bumps are. */
 void redis_free(struct redis **r);
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cache/cache.h"
+#include "net/loop.h"
 
 static void on_idle(uv_idle_t *h);
 static void rearm(void *owner);
@@ -113,7 +114,7 @@ void side_await_flight(struct cache_side *s, struct wait *w, int64_t due_us)
     rearm(s);
 }
 
-struct cache_side *cache_attach(struct cache *c, uv_loop_t *loop)
+struct cache_side *cache_attach(struct cache *c, struct loop *loop)
 {
     static const struct redis_ops ops = {
         .answered = answered, .bumped = wake, .wake = wake, .rearm = rearm, .read = came_in};
@@ -123,9 +124,9 @@ struct cache_side *cache_attach(struct cache *c, uv_loop_t *loop)
     dlist_init(&s->waits);
     dlist_init(&s->timed);
     dlist_init(&s->woken);
-    (void)uv_idle_init(loop, &s->idle);
-    (void)uv_check_init(loop, &s->check);
-    (void)uv_timer_init(loop, &s->timer);
+    (void)uv_idle_init(&loop->uv, &s->idle);
+    (void)uv_check_init(&loop->uv, &s->check);
+    (void)uv_timer_init(&loop->uv, &s->timer);
     s->idle.data = s->check.data = s->timer.data = s;
     s->handles = 3;
     (void)atomic_fetch_add(&c->sides, 1);

@@ -11,7 +11,6 @@
 #include "catalog/load.h"
 
 #include <string.h>
-#include <uv.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -19,6 +18,7 @@
 #include "base/mem.h"
 #include "base/siphash.h"
 #include "catalog/rows.h"
+#include "net/loop.h"
 #include "net/side.h"
 
 enum {
@@ -29,6 +29,7 @@ enum {
 };
 
 struct catalog_loader {
+    struct loop *loop;
     uv_timer_t timer;
     struct catalog_source source; /* texts are our own */
     struct config *cfg;
@@ -305,7 +306,7 @@ static void connect_primary(struct catalog_loader *l, const char *host, int port
     /* Another server's snapshots and row versions say nothing about what was loaded before. */
     mem_free(&l->fingerprint);
     mem_free(&l->snapshot);
-    l->side = side_open(l->timer.loop, &target, CONNECT_US, on_opened, l);
+    l->side = side_open(l->loop, &target, CONNECT_US, on_opened, l);
     mem_free(&tls);
 }
 
@@ -349,7 +350,7 @@ static const char *copy(const char *text)
     return text == NULL ? NULL : mem_strdup(text);
 }
 
-struct catalog_loader *catalog_loader_start(uv_loop_t *loop, const struct catalog_source *source,
+struct catalog_loader *catalog_loader_start(struct loop *loop, const struct catalog_source *source,
                                             const struct config *cfg)
 {
     struct catalog_loader *l = mem_new(struct catalog_loader);
@@ -361,7 +362,8 @@ struct catalog_loader *catalog_loader_start(uv_loop_t *loop, const struct catalo
     l->cfg = config_ref((struct config *)(uintptr_t)cfg); /* only its count of references changes */
     l->fresh_us = clock_now_us();
     int64_t period_ms = source->poll_us / US_PER_MS;
-    (void)uv_timer_init(loop, &l->timer);
+    l->loop = loop;
+    (void)uv_timer_init(&loop->uv, &l->timer);
     l->timer.data = l;
     (void)uv_timer_start(&l->timer, on_poll, 0, (uint64_t)(period_ms < 1 ? 1 : period_ms));
     return l;

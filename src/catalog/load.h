@@ -8,7 +8,7 @@
 #include "config/config.h"
 
 struct catalog_loader;
-typedef struct uv_loop_s uv_loop_t;
+struct loop;
 
 struct catalog_source {
     /* "host" and port of the current primary; false: none known, try later. Control thread. */
@@ -21,7 +21,7 @@ struct catalog_source {
     const char *dbname, *user, *password;
     int64_t poll_us; /* between fingerprints */
 };
-struct catalog_loader *catalog_loader_start(uv_loop_t *loop, const struct catalog_source *source,
+struct catalog_loader *catalog_loader_start(struct loop *loop, const struct catalog_source *source,
                                             const struct config *cfg);
 /* Load again soon: DDL went through pgusher. Control thread. */
 void catalog_loader_hurry(struct catalog_loader *l);

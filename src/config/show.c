@@ -90,10 +90,7 @@ void config_help(FILE *out)
 
 /* Read and kept, but nothing in this version looks at them. A row goes when its feature comes. */
 static const enum option_id waiting[] = {
-    OPTION_resolv_conf,
-    OPTION_dns_zone_check_period,
     OPTION_http_listen,
-
 };
 
 static bool is_given(const struct options *o, const struct option_row *row)

@@ -88,6 +88,7 @@ void loop_init(struct loop *l)
     timers_init(&l->timers, l);
     l->spare = (struct buf){0};
     l->names = NULL;
+    l->resolver = NULL;
     l->tls = NULL;
     l->wall_read_us = 0;
     loop_tick(l);

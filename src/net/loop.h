@@ -3,7 +3,7 @@
  * a single timer, one mailbox that other threads post to, and one read buffer that all its streams
  * share. Everything but loop_post() belongs to the loop's own thread.
  * The descriptors of the data plane are entries of that set (watch.h); a libuv loop, for all that
- * is not (name look-ups, libpq, Redis, signals), is one entry of it. Watched by libuv each
+ * is not (libpq, Redis, signals), is one entry of it. Watched by libuv each
  * descriptor would cost five system calls and a control message instead of one, at each connection
  * and at each move between workers, and four times the memory.
  */
@@ -19,6 +19,7 @@
 enum { LOOP_READ_BYTES = 65536 };
 
 struct names;
+struct resolver;
 
 struct letter { /* embedded in what is sent; owned by the receiver from loop_post() on */
     struct dlist node;
@@ -39,10 +40,11 @@ struct loop {
     struct watch *wake;
     struct lock mailbox_lock;
     struct dlist mailbox;
-    struct dlist deferred; /* letters to self, opened before the next wait for events */
-    uint8_t *scratch;      /* LOOP_READ_BYTES; valid within one callback */
-    unsigned index;        /* of its worker */
-    struct names *names;   /* what host names mean, for all loops; NULL: each is looked up anew */
+    struct dlist deferred;     /* letters to self, opened before the next wait for events */
+    uint8_t *scratch;          /* LOOP_READ_BYTES; valid within one callback */
+    unsigned index;            /* of its worker */
+    struct names *names;       /* what host names mean, for all loops; NULL: numbers only */
+    struct resolver *resolver; /* whom it asks for them */
     int64_t now_us, wall_offset_us, wall_read_us;
     struct buf spare;     /* memory that one stream gave back and the next takes */
     struct loop_tls *tls; /* room for records, once a stream of this loop needs it; stream.c */

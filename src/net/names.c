@@ -6,8 +6,16 @@
 
 #include "base/mem.h"
 
+struct zone {
+    struct hlink link;
+    unsigned hosts;
+    uint32_t serial; /* 0: not known yet */
+    char name[];
+};
+
 struct host {
     struct hlink link;
+    struct zone *zone; /* NULL: none */
     struct address list[NAMES_ADDRESSES];
     unsigned count, next;
     bool bad[NAMES_ADDRESSES];
@@ -24,14 +32,48 @@ void names_init(struct names *n)
     lock_init(&n->lock, RANK_LEAF);
 }
 
+const char *names_zone(const char *host)
+{
+    const char *dot = strchr(host, '.');
+    return dot == NULL || dot[1] == '\0' ? NULL : dot + 1;
+}
+
+static struct zone *find_zone(const struct names *n, const char *name)
+{
+    struct hlink *link = hmap_find(&n->zones, bytes_str(name));
+    return link == NULL ? NULL : container_of(link, struct zone, link);
+}
+
+static struct zone *join_zone(struct names *n, const char *name)
+{
+    if (name == NULL) { return NULL; }
+    struct zone *z = find_zone(n, name);
+    if (z == NULL) {
+        size_t len = strlen(name);
+        z = mem_zeroed(sizeof *z + len + 1);
+        memcpy(z->name, name, len + 1);
+        hmap_insert(&n->zones, &z->link, bytes_of(z->name, len));
+    }
+    z->hosts++;
+    return z;
+}
+
+static void forget(struct names *n, struct host *h)
+{
+    struct zone *z = h->zone;
+    if (z != NULL && --z->hosts == 0) {
+        hmap_remove(&n->zones, &z->link);
+        mem_free(&z);
+    }
+    hmap_remove(&n->hosts, &h->link);
+    mem_free(&h);
+}
+
 void names_done(struct names *n)
 {
-    hmap_each (link, &n->hosts) {
-        struct host *h = container_of(link, struct host, link);
-        hmap_remove(&n->hosts, link);
-        mem_free(&h);
-    }
+    hmap_each (link, &n->hosts) { forget(n, container_of(link, struct host, link)); }
     hmap_done(&n->hosts);
+    hmap_done(&n->zones);
     lock_done(&n->lock);
 }
 
@@ -78,6 +120,26 @@ enum err names_find(struct names *n, const char *host, int64_t now_us, struct ad
     return e;
 }
 
+bool names_pick(struct names *n, const char *host, int64_t now_us, struct address *ret)
+{
+    lock_take(&n->lock);
+    struct host *h = find(n, host);
+    bool known = h != NULL && h->count > 0;
+    if (known) { *ret = *choose(n, h, now_us); }
+    lock_drop(&n->lock);
+    return known;
+}
+
+unsigned names_list(struct names *n, const char *host, struct address list[NAMES_ADDRESSES])
+{
+    lock_take(&n->lock);
+    const struct host *h = find(n, host);
+    unsigned count = h == NULL ? 0 : h->count;
+    if (count > 0) { memcpy(list, h->list, count * sizeof *list); }
+    lock_drop(&n->lock);
+    return count;
+}
+
 /* The host of an address, whatever its port. */
 static struct bytes host_of(const struct address *a)
 {
@@ -116,6 +178,7 @@ void names_learn(struct names *n, const char *host, const struct address *list, 
         h = mem_zeroed(sizeof *h + len + 1);
         memcpy(h->name, host, len + 1);
         h->asked_us = now_us;
+        h->zone = join_zone(n, names_zone(host));
         hmap_insert(&n->hosts, &h->link, bytes_of(h->name, len));
     }
     if (count == 0) {
@@ -176,9 +239,7 @@ void names_sweep(struct names *n, int64_t now_us)
     if (most_us < NAMES_KEPT_US) { most_us = NAMES_KEPT_US; }
     hmap_each (link, &n->hosts) {
         struct host *h = container_of(link, struct host, link);
-        if (now_us - h->asked_us <= most_us) { continue; }
-        hmap_remove(&n->hosts, link);
-        mem_free(&h);
+        if (now_us - h->asked_us > most_us) { forget(n, h); }
     }
     lock_drop(&n->lock);
 }
@@ -194,6 +255,31 @@ void names_each(struct names *n, int64_t now_us,
         int64_t left_us = h->failed_us != 0 ? h->failed_us + n->failed_ttl_us - now_us
                                             : h->found_us + n->ttl_us - now_us;
         visit(arg, h->name, left_us > 0 ? left_us : 0, h->list, h->count);
+    }
+    lock_drop(&n->lock);
+}
+
+bool names_learn_serial(struct names *n, const char *zone, uint32_t serial, uint32_t *ret_old)
+{
+    lock_take(&n->lock);
+    struct zone *z = find_zone(n, zone);
+    bool later = z != NULL && (int32_t)(serial - z->serial) > 0;
+    if (later) {
+        *ret_old = z->serial;
+        z->serial = serial;
+    }
+    lock_drop(&n->lock);
+    return later;
+}
+
+void names_each_zone(struct names *n,
+                     void (*visit)(void *arg, const char *zone, uint32_t serial, unsigned hosts),
+                     void *arg)
+{
+    lock_take(&n->lock);
+    hmap_each (link, &n->zones) {
+        const struct zone *z = container_of(link, struct zone, link);
+        visit(arg, z->name, z->serial, z->hosts);
     }
     lock_drop(&n->lock);
 }

@@ -2,7 +2,7 @@
  * libpq's connecting state machine and query functions, driven by uv_poll. Control thread.
  *
  * Three things need care. libpq resolves names with a blocking getaddrinfo(): names are resolved
- * here first, on libuv's pool, and given as hostaddr. PQconnectPoll() may close its socket and open
+ * here first and given as hostaddr. PQconnectPoll() may close its socket and open
  * another under the same number, so the watcher is closed before each call and made anew after it.
  * libpq has no connect timeout of its own in this mode: each step has a timer.
  */
@@ -10,7 +10,6 @@
 
 #include <assert.h>
 #include <ctype.h>
-#include <netdb.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,20 +18,16 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "net/resolve.h"
 
 enum side_state { SIDE_RESOLVING, SIDE_CONNECTING, SIDE_IDLE, SIDE_BUSY, SIDE_DEAD, SIDE_CLOSED };
-
-/* Names to addresses; outlives its side when that is closed meanwhile. */
-struct lookup {
-    uv_getaddrinfo_t request;
-    struct side *side; /* NULL: nobody waits any more */
-};
 
 struct side {
     enum side_state state;
     uv_timer_t timer; /* of the step under way */
     uv_poll_t *poll;  /* NULL: nothing is watched */
-    struct lookup *lookup;
+    struct loop *loop;
+    struct resolve *resolve;
     PGconn *conn;
     PGresult *result; /* of the query under way: its first error, else its first result */
     char *host, *port, *dbname, *user, *password, *tls, *options;
@@ -140,6 +135,7 @@ static void fail(struct side *s, const struct fault *why)
 {
     bool connecting = s->state == SIDE_RESOLVING || s->state == SIDE_CONNECTING;
     s->state = SIDE_DEAD;
+    resolve_forget(&s->resolve);
     (void)uv_timer_stop(&s->timer);
     drop_conn(s);
     if (connecting) {
@@ -230,38 +226,44 @@ static void go_on_connecting(struct side *s)
     s->opened(s->arg, NULL);
 }
 
-static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
+static void fail_name(struct side *s)
 {
-    struct lookup *l = request->data;
-    struct side *s = l->side;
-    mem_free(&l);
-    if (s != NULL) { s->lookup = NULL; }
-    if (s == NULL || s->state != SIDE_RESOLVING) {
-        uv_freeaddrinfo(list);
-        return;
-    }
+    struct fault why = {0};
+    (void)fault_set(&why, E_NOTFOUND, "no address for \"%s\"", s->host);
+    fail(s, &why);
+}
+
+/* To all that is known of the name, one after the other. */
+static void connect_known(struct side *s)
+{
+    struct address list[NAMES_ADDRESSES];
+    unsigned count = names_list(s->loop->names, s->host, list);
     struct buf hosts = {0}, addresses = {0};
-    for (const struct addrinfo *a = list; status == 0 && a != NULL; a = a->ai_next) {
-        char text[NI_MAXHOST];
-        if (getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) !=
-            0) {
-            continue;
-        }
-        const char *comma = buf_len(&hosts) == 0 ? "" : ",";
-        buf_printf(&hosts, "%s%s", comma, s->host);
-        buf_printf(&addresses, "%s%s", comma, text);
+    for (unsigned i = 0; i < count; i++) {
+        char text[64];
+        int port;
+        address_text(&list[i], text, sizeof text, &port);
+        buf_printf(&hosts, "%s%s", i == 0 ? "" : ",", s->host);
+        buf_printf(&addresses, "%s%s", i == 0 ? "" : ",", text);
     }
-    uv_freeaddrinfo(list);
-    if (buf_len(&hosts) == 0) {
-        struct fault why = {0};
-        (void)fault_set(&why, E_NOTFOUND, "no address for \"%s\": %s", s->host,
-                        status == 0 ? "empty answer" : uv_strerror(status));
-        fail(s, &why);
+    if (count == 0) {
+        fail_name(s);
     } else {
         start_connecting(s, buf_text(&hosts), buf_text(&addresses));
     }
     buf_done(&hosts);
     buf_done(&addresses);
+}
+
+static void on_resolved(void *arg, const struct address *a)
+{
+    struct side *s = arg;
+    s->resolve = NULL;
+    if (a == NULL) {
+        fail_name(s);
+    } else {
+        connect_known(s);
+    }
 }
 
 /* A number or a unix folder needs no lookup. Started from the timer, so that no callback comes
@@ -280,16 +282,12 @@ static void on_start(uv_timer_t *timer)
         start_connecting(s, s->host, s->host);
         return;
     }
-    s->lookup = mem_new(struct lookup);
-    s->lookup->side = s;
-    s->lookup->request.data = s->lookup;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-    int e = uv_getaddrinfo(timer->loop, &s->lookup->request, on_lookup, s->host, NULL, &hints);
-    if (e != 0) {
-        struct fault why = {0};
-        mem_free(&s->lookup);
-        (void)fault_set(&why, E_NOTFOUND, "no address for \"%s\": %s", s->host, uv_strerror(e));
-        fail(s, &why);
+    struct address first;
+    enum err e = resolve_start(s->loop, s->host, 0, &first, on_resolved, s, &s->resolve);
+    if (e == E_OK) {
+        connect_known(s);
+    } else if (e != E_AGAIN) {
+        fail_name(s);
     }
 }
 
@@ -298,7 +296,7 @@ static char *copy(const char *text)
     return text == NULL ? NULL : mem_strdup(text);
 }
 
-struct side *side_open(uv_loop_t *loop, const struct side_target *target, int64_t timeout_us,
+struct side *side_open(struct loop *loop, const struct side_target *target, int64_t timeout_us,
                        void (*opened)(void *arg, const struct fault *why), void *arg)
 {
     struct side *s = mem_new(struct side);
@@ -315,7 +313,8 @@ struct side *side_open(uv_loop_t *loop, const struct side_target *target, int64_
                             (long long)(target->statement_timeout_us / US_PER_MS));
     s->opened = opened;
     s->arg = arg;
-    (void)uv_timer_init(loop, &s->timer);
+    s->loop = loop;
+    (void)uv_timer_init(&loop->uv, &s->timer);
     s->timer.data = s;
     s->connect_us = timeout_us;
     (void)uv_timer_start(&s->timer, on_start, 0, 0);
@@ -459,11 +458,7 @@ void side_close(struct side **ret, void (*closed)(void *arg), void *arg)
         return;
     }
     s->state = SIDE_CLOSED;
-    if (s->lookup != NULL) {
-        s->lookup->side = NULL;
-        (void)uv_cancel((uv_req_t *)&s->lookup->request);
-        s->lookup = NULL;
-    }
+    resolve_forget(&s->resolve);
     drop_conn(s);
     free_text(s);
     s->closed = closed;

@@ -1,6 +1,6 @@
 /*
- * One PostgreSQL connection of the control thread: asynchronous libpq on a uv loop, one query at a
- * time. For probes, catalog reads and auth_query; no client's bytes ever pass here.
+ * One PostgreSQL connection of the control thread: asynchronous libpq, one query at a time. For
+ * probes, catalog reads and auth_query; no client's bytes ever pass here.
  */
 #pragma once
 
@@ -11,7 +11,7 @@
 #include "base/fault.h"
 
 struct side;
-typedef struct uv_loop_s uv_loop_t;
+struct loop;
 
 struct side_target {
     const char *host; /* name, address, or a folder of unix sockets */
@@ -30,7 +30,7 @@ struct side_target {
  * E_TIMEOUT, E_NOTFOUND when the name has no address, else E_LOST. After a failure only
  * side_close() is left to do; it may be called from the callback.
  */
-struct side *side_open(uv_loop_t *loop, const struct side_target *target, int64_t timeout_us,
+struct side *side_open(struct loop *loop, const struct side_target *target, int64_t timeout_us,
                        void (*opened)(void *arg, const struct fault *why), void *arg);
 
 /*

@@ -178,7 +178,7 @@ struct desk *desk_new(struct front *f, struct cache *cache, struct exchange *exc
     struct desk *d = mem_new(struct desk);
     d->front = f;
     d->exchange = exchange;
-    d->cache = cache_attach(cache, &f->loop->uv);
+    d->cache = cache_attach(cache, f->loop);
     return d;
 }
 

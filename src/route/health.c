@@ -8,11 +8,11 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uv.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/loop.h"
 #include "net/side.h"
 #include "route/observe.h"
 
@@ -68,6 +68,7 @@ struct probe {
 };
 
 struct health {
+    struct loop *loop;
     uv_timer_t timer;
     struct observer observer;
     struct probe *probes;
@@ -214,7 +215,7 @@ static void connect_probe(struct probe *p)
         .tls = h->tls,
         .statement_timeout_us = h->timeout_us,
     };
-    p->side = side_open(h->timer.loop, &target, h->timeout_us, on_opened, p);
+    p->side = side_open(h->loop, &target, h->timeout_us, on_opened, p);
 }
 
 static void on_round(uv_timer_t *timer)
@@ -238,7 +239,7 @@ static char *copy(const char *text)
     return text == NULL || text[0] == '\0' ? NULL : mem_strdup(text);
 }
 
-struct health *health_start(uv_loop_t *loop, struct topology *t, const struct health_config *hc)
+struct health *health_start(struct loop *loop, struct topology *t, const struct health_config *hc)
 {
     struct health *h = mem_new(struct health);
     observer_init(&h->observer, t);
@@ -254,7 +255,8 @@ struct health *health_start(uv_loop_t *loop, struct topology *t, const struct he
         h->probes[i].node = &t->nodes[i];
     }
     int64_t period_ms = hc->period_us / US_PER_MS;
-    (void)uv_timer_init(loop, &h->timer);
+    h->loop = loop;
+    (void)uv_timer_init(&loop->uv, &h->timer);
     h->timer.data = h;
     (void)uv_timer_start(&h->timer, on_round, 0,
                          (uint64_t)(period_ms < MIN_PERIOD_MS ? MIN_PERIOD_MS : period_ms));

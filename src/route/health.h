@@ -9,7 +9,7 @@
 #include "route/node.h"
 
 struct health;
-typedef struct uv_loop_s uv_loop_t;
+struct loop;
 
 /*
  * The user needs no privilege but CONNECT; a member of pg_monitor sees a replica's switch to a new
@@ -23,6 +23,6 @@ struct health_config {
         *cfg; /* server_tls_*; NULL: libpq's defaults. Read by health_start() only */
 };
 /* Starts probing; sets topology->probed once every node was heard of and one is the primary. */
-struct health *health_start(uv_loop_t *loop, struct topology *t, const struct health_config *hc);
+struct health *health_start(struct loop *loop, struct topology *t, const struct health_config *hc);
 /* The loop must run until closed() was called; then t may be freed. */
 void health_stop(struct health **h, void (*closed)(void *arg), void *arg);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/resolve.h"
 #include "worker/access.h"
 #include "worker/monitor.h"
 #include "worker/notify.h"
@@ -24,6 +25,7 @@
 struct control {
     struct loop loop;
     const struct launch *how;
+    struct resolver *resolver;
     struct crew *crew;
     struct registry *registry;
     struct cache *cache;
@@ -101,6 +103,8 @@ static enum err apply(struct control *c, struct config *cfg, struct fault *why)
     config_unref(&c->config);
     c->config = config_ref(cfg);
     log_useless_secrets(c);
+    resolver_configure(c->resolver, cfg->o.dns_max_ttl_us, cfg->o.dns_nxdomain_ttl_us,
+                       cfg->o.dns_zone_check_period_us);
     monitors_follow(c->monitors, c->registry, c->access.users);
     if (c->started) { crew_each(c->crew, worker_configure, &c->loop, NULL, NULL); }
     return E_OK;
@@ -435,6 +439,13 @@ int control_run(struct config *cfg, const struct launch *how)
     unsigned workers = cfg->o.workers > 0 ? (unsigned)cfg->o.workers : uv_available_parallelism();
     loop_init(&c.loop);
     c.loop.uv_always = true;
+    if (resolver_new(&c.loop, cfg->o.resolv_conf, &c.resolver, &why) != E_OK) {
+        log_error(NULL, "event=start_failed reason=\"%s\"", why.text);
+        loop_done(&c.loop);
+        start_done(&start);
+        return 1;
+    }
+    resolver_serve(c.resolver, &c.loop);
     c.hooks = (struct admin_hooks){.reload = ask_reload,
                                    .set = ask_set,
                                    .shutdown = ask_shutdown,
@@ -442,7 +453,7 @@ int control_run(struct config *cfg, const struct launch *how)
                                    .resume = ask_resume,
                                    .doors = tell_doors,
                                    .arg = &c};
-    c.crew = crew_new(workers, &c.hooks);
+    c.crew = crew_new(workers, c.resolver, &c.hooks);
     c.registry = registry_new(crew_loops(c.crew), workers);
     c.shared = shared_new();
     c.shared->lookup = lookup_new(&c.loop);
@@ -468,6 +479,7 @@ int control_run(struct config *cfg, const struct launch *how)
     monitors_free(&c.monitors);
     lookup_stop(c.shared->lookup);
     shared_stop_helpers(c.shared);
+    resolver_stop(c.resolver);
     if (e == E_OK) {
         crew_stop(&c.crew);
     } else {
@@ -475,6 +487,7 @@ int control_run(struct config *cfg, const struct launch *how)
     }
     start_done(&start);
     loop_done(&c.loop);
+    resolver_free(&c.resolver);
     lookup_free(&c.shared->lookup);
     cache_close(&c.cache);
     registry_free(&c.registry);

@@ -68,7 +68,7 @@ static void start(struct monitors *m, struct database *db, struct userlist *user
                                      .period_us = o->replica_lag_check_period_us,
                                      .timeout_us = PROBE_TIMEOUT_US,
                                      .cfg = db->config};
-    mon->health = health_start(&m->loop->uv, db->topology, &hc);
+    mon->health = health_start(m->loop, db->topology, &hc);
     const struct catalog_source source = {.primary = find_primary,
                                           .publish = publish,
                                           .arg = mon,
@@ -77,7 +77,7 @@ static void start(struct monitors *m, struct database *db, struct userlist *user
                                           .user = user,
                                           .password = password,
                                           .poll_us = CATALOG_POLL_US};
-    mon->loader = catalog_loader_start(&m->loop->uv, &source, db->config);
+    mon->loader = catalog_loader_start(m->loop, &source, db->config);
     dlist_push_back(&m->list, &mon->node);
     m->count++;
 }

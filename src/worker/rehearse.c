@@ -9,6 +9,7 @@
 #include "auth/keyring.h"
 #include "base/mem.h"
 #include "cache/cache.h"
+#include "net/dns.h"
 #include "net/socket.h"
 #include "worker/access.h"
 #include "worker/privileges.h"
@@ -80,6 +81,7 @@ enum err rehearse_start(const struct config *cfg, const struct launch *how, stru
     if (e == E_OK && o->logfile[0] != '\0') {
         e = check_written("logfile", o->logfile, try_file(o->logfile), why);
     }
+    if (e == E_OK) { e = dns_check_file(o->resolv_conf, why); }
     if (e == E_OK) { e = check_cache(cfg, why); }
     if (e == E_OK) { e = access_load(cfg, NULL, &access, why); }
     if (e == E_OK) { e = secured_load(cfg, &none, &secured, why); }

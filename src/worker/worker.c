@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/resolve.h"
 #include "pool/reap.h"
 #include "server/tuning.h"
 
@@ -42,7 +43,6 @@ struct crew {
     const struct admin_hooks *hooks;
     struct door *doors;
     size_t doors_count;
-    struct names names;
 };
 
 struct arrival { /* an accepted socket on its way to its worker */
@@ -52,11 +52,10 @@ struct arrival { /* an accepted socket on its way to its worker */
     struct address peer;
 };
 
-struct crew *crew_new(unsigned count, const struct admin_hooks *hooks)
+struct crew *crew_new(unsigned count, struct resolver *resolver, const struct admin_hooks *hooks)
 {
     struct crew *c = mem_new(struct crew);
     c->count = count;
-    names_init(&c->names);
     c->hooks = hooks;
     c->workers = mem_array(struct worker, count);
     c->loops = mem_array(struct loop *, count);
@@ -65,7 +64,7 @@ struct crew *crew_new(unsigned count, const struct admin_hooks *hooks)
         struct worker *w = &c->workers[i];
         w->crew = c;
         loop_init(&w->loop);
-        w->loop.names = &c->names;
+        resolver_serve(resolver, &w->loop);
         w->loop.index = i;
         dlist_init(&w->front.clients);
         c->loops[i] = &w->loop;
@@ -296,7 +295,7 @@ static void on_upkeep(struct timer *t)
     struct worker *w = container_of(t, struct worker, upkeep);
     if (atomic_load(&w->front.shared->rest) == REST_NONE) { /* else time stands still */
         if (w->upkeeps++ % TIDY_EVERY == 0) {
-            if (w == &w->crew->workers[0]) { names_sweep(&w->crew->names, clock_now_us()); }
+            if (w == &w->crew->workers[0]) { names_sweep(w->loop.names, clock_now_us()); }
             each_pool(w, tidy);
             if (w->loop.index == 0) {
                 each_pool(w, fill);
@@ -331,17 +330,10 @@ void worker_close_clients(struct worker *w)
     front_close_all(&w->front);
 }
 
-static void configure_names(struct worker *w)
-{
-    const struct options *o = &w->front.config->o;
-    names_configure(&w->crew->names, o->dns_max_ttl_us, o->dns_nxdomain_ttl_us);
-}
-
 void worker_configure(struct worker *w)
 {
     config_unref(&w->front.config);
     w->front.config = registry_config(w->crew->registry);
-    configure_names(w);
     tune_doors(w);
     each_pool(w, tidy); /* limits may have grown */
 }
@@ -529,7 +521,6 @@ void crew_start(struct crew *c, struct registry *r, struct cache *cache, struct 
         w->front.loop = &w->loop;
         w->front.registry = r;
         w->front.config = registry_config(r);
-        configure_names(w);
         w->front.shared = shared;
         w->front.ops = &request_ops;
         w->front.console = &admin_ops;
@@ -583,7 +574,6 @@ void crew_drop(struct crew **pc)
     mem_free(&c->workers);
     mem_free(&c->loops);
     mem_free(&c->fronts);
-    names_done(&c->names);
     exchange_free(&c->exchange);
     mem_free(&c);
 }

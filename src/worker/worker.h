@@ -15,7 +15,7 @@ struct crew; /* all workers of the process */
  * Builds the workers' loops; nothing runs yet. hooks: what the consoles may ask. Everything is
  * borrowed and must outlive the crew.
  */
-struct crew *crew_new(unsigned count, const struct admin_hooks *hooks);
+struct crew *crew_new(unsigned count, struct resolver *resolver, const struct admin_hooks *hooks);
 struct loop **crew_loops(struct crew *c);
 unsigned crew_count(const struct crew *c);
 /* Starts the threads. Takes the listening sockets. */

@@ -201,11 +201,12 @@ class FakeServer:
     """
     Listens and takes sessions. polite: each session is served to its end by a thread; else they queue up
     for accept(). login: None logs everyone in, else a function of the session that does it. tls: a server's
-    context, for polite ones; tls_answer: the bytes that answer an SSLRequest.
+    context, for polite ones; tls_answer: the bytes that answer an SSLRequest. host, port: where.
     """
 
-    def __init__(self, polite=False, login=None, tls=None, tls_answer=None):
-        self.port = free_port()
+    def __init__(self, polite=False, login=None, tls=None, tls_answer=None, host="127.0.0.1", port=None):
+        self.host = host
+        self.port = port or free_port()
         self.polite = polite
         self.tls = tls
         self.tls_answer = tls_answer if tls_answer is not None else b"N" if tls is None else b"S"
@@ -217,14 +218,18 @@ class FakeServer:
         self.cancel_gate.set()
         self.all = []
         self.pids = iter(range(1001, 1_000_000))
-        self.listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self.listener = self._bind()
         self.closing = False
         self.thread = threading.Thread(target=self._listen, daemon=True)
         self.thread.start()
 
     @property
     def connstr(self):
-        return f"host=127.0.0.1 port={self.port} dbname=app"
+        return f"host={self.host} port={self.port} dbname=app"
+
+    def _bind(self):
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        return socket.create_server((self.host, self.port), family=family, backlog=128)
 
     def _listen(self):
         while not self.closing:
@@ -303,7 +308,7 @@ class FakeServer:
 
     def listen_again(self):
         self.closing = False
-        self.listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self.listener = self._bind()
         self.thread = threading.Thread(target=self._listen, daemon=True)
         self.thread.start()
 

@@ -1,9 +1,8 @@
 /* The door in memory mode: freshness, single flight, marks, dropping at any moment. */
 #include "unit.h"
 
-#include <uv.h>
-
 #include "cache/cache.h"
+#include "net/loop.h"
 
 #define SECOND INT64_C(1000000)
 
@@ -14,7 +13,7 @@ static struct rule_config rules[] = {
     {.ttl_us = 10 * SECOND, .mode = RULE_FENCED},
 };
 static const uint32_t deps[] = {16384, 16385};
-static uv_loop_t loop;
+static struct loop loop;
 static struct cache *cache;
 static struct cache_side *side;
 static struct config config;
@@ -73,8 +72,8 @@ static void bump(bool all, uint32_t relation)
 
 static void turn(void)
 {
-    (void)uv_run(&loop, UV_RUN_NOWAIT);
-    (void)uv_run(&loop, UV_RUN_NOWAIT);
+    (void)uv_run(&loop.uv, UV_RUN_NOWAIT);
+    (void)uv_run(&loop.uv, UV_RUN_NOWAIT);
 }
 
 static int begin(void **state __attribute__((unused)))
@@ -85,7 +84,7 @@ static int begin(void **state __attribute__((unused)))
     config.o.redis_url = (char[]){""};
     config.o.cache_memory_bytes = 1 << 20;
     config.o.cache_max_entry_bytes = 1024;
-    CHECK(uv_loop_init(&loop) == 0);
+    loop_init(&loop);
     CHECK(cache_open(&config, &cache, NULL) == E_OK);
     side = cache_attach(cache, &loop);
     return 0;
@@ -94,8 +93,7 @@ static int begin(void **state __attribute__((unused)))
 static int end(void **state __attribute__((unused)))
 {
     cache_detach(&side);
-    (void)uv_run(&loop, UV_RUN_DEFAULT);
-    CHECK(uv_loop_close(&loop) == 0);
+    loop_done(&loop);
     cache_close(&cache);
     return 0;
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "cache/cache.h"
 #include "fake_redis.h"
+#include "net/loop.h"
 
 #define SECOND INT64_C(1000000)
 #define SECRET "a secret of at least thirty-two bytes"
@@ -17,7 +18,7 @@
 static struct rule_config rules[] = {{.ttl_us = 600 * SECOND, .mode = RULE_STRICT},
                                      {.ttl_us = 600 * SECOND, .mode = RULE_TTL}};
 static const uint32_t deps[] = {16384, 16385};
-static uv_loop_t loop;
+static struct loop loop;
 static struct fake fake;
 static char secret_path[64], url[128];
 static unsigned done; /* bumps told */
@@ -69,7 +70,7 @@ static bool up(const struct proxy *p)
 #define UNTIL(condition)                                                                           \
     for (int64_t given_up = clock_now_us() + 10 * SECOND; !(condition);) {                         \
         CHECK(clock_now_us() < given_up);                                                          \
-        (void)uv_run(&loop, UV_RUN_ONCE);                                                          \
+        (void)uv_run(&loop.uv, UV_RUN_ONCE);                                                       \
     }
 
 struct asker {
@@ -152,7 +153,7 @@ static const char *find_recovered(struct proxy *p, struct asker *who)
         const char *result = find(p, who);
         if (strcmp(result, "refused") != 0) { return result; }
         CHECK(clock_now_us() < given_up);
-        (void)uv_run(&loop, UV_RUN_ONCE);
+        (void)uv_run(&loop.uv, UV_RUN_ONCE);
     }
 }
 
@@ -161,8 +162,8 @@ static int begin(void **state __attribute__((unused)))
     (void)snprintf(secret_path, sizeof secret_path, "/tmp/pgusher-secret-XXXXXX");
     int fd = mkstemp(secret_path);
     CHECK(fd >= 0 && write(fd, SECRET, sizeof SECRET) == sizeof SECRET && close(fd) == 0);
-    CHECK(uv_loop_init(&loop) == 0);
-    fake_start(&fake, &loop);
+    loop_init(&loop);
+    fake_start(&fake, &loop.uv);
     fake.fair = UINT32_MAX;
     start(&a, "");
     UNTIL(up(&a));
@@ -174,8 +175,7 @@ static int end(void **state __attribute__((unused)))
     stop(&a);
     stop(&b);
     fake_stop(&fake);
-    (void)uv_run(&loop, UV_RUN_DEFAULT);
-    CHECK(uv_loop_close(&loop) == 0);
+    loop_done(&loop);
     CHECK(unlink(secret_path) == 0);
     return 0;
 }
@@ -483,8 +483,8 @@ TEST(whoever_left_is_not_told)
     ask(gone, "q");
     CHECK_STR(find_now(&a, gone), "again");
     CHECK(cache_bump_tables(a.side, &one, 1, false, deps, 2) == E_AGAIN);
-    (void)uv_run(&loop, UV_RUN_NOWAIT);
-    (void)uv_run(&loop, UV_RUN_NOWAIT);
+    (void)uv_run(&loop.uv, UV_RUN_NOWAIT);
+    (void)uv_run(&loop.uv, UV_RUN_NOWAIT);
     cache_drop(a.side, &gone->ticket, false);
     free(gone);
     cache_bump_forget(a.side, &one);
@@ -564,13 +564,13 @@ TEST(a_worker_may_leave_at_any_point)
             (void)find_now(&a, &who);
             enum err told = cache_bump_tables(a.side, &one, 1, false, deps, 2);
             CHECK(told == E_OK || told == E_AGAIN);
-            for (int i = 0; i < turns; i++) { (void)uv_run(&loop, UV_RUN_NOWAIT); }
+            for (int i = 0; i < turns; i++) { (void)uv_run(&loop.uv, UV_RUN_NOWAIT); }
             cache_detach(&a.side);
             CHECK(who.ticket.state == NULL && one.state == NULL);
             fake_release(&fake);
             fake.fair = UINT32_MAX;
             a.side = cache_attach(a.cache, &loop);
-            for (int i = 0; i < turns; i++) { (void)uv_run(&loop, UV_RUN_NOWAIT); }
+            for (int i = 0; i < turns; i++) { (void)uv_run(&loop.uv, UV_RUN_NOWAIT); }
         }
     }
     UNTIL(up(&a));
@@ -586,10 +586,10 @@ TEST(a_redis_that_is_not_there_costs_nothing_but_hits)
     for (int64_t until = clock_now_us() + 200000; clock_now_us() < until;) {
         CHECK_STR(find_now(&a, &who), "refused");
         CHECK(!bump(&a, 16384));
-        (void)uv_run(&loop, UV_RUN_ONCE);
+        (void)uv_run(&loop.uv, UV_RUN_ONCE);
     }
     unsigned run = fake.commands;
-    fake_start(&fake, &loop); /* comes back, at another port */
+    fake_start(&fake, &loop.uv); /* comes back, at another port */
     CHECK(run > 0);
     fake.fair = UINT32_MAX;
     (void)snprintf(url, sizeof url, "redis://127.0.0.1:%d", fake.port);

@@ -96,10 +96,10 @@ TEST(set_refuses_what_a_load_would_refuse)
 TEST(what_is_given_but_not_acted_on_is_listed)
 {
     struct config *cfg =
-        load("[pgbouncer]\nresolv_conf = /x\nauth_user = a\nclient_tls_sslmode=prefer\n"
+        load("[pgbouncer]\nhttp_listen = 127.0.0.1:1\nauth_user = a\nclient_tls_sslmode=prefer\n"
              "[databases]\nd = auth_user=x\n[peers]\n1 = host=x\n");
     CHECK_STR(config_unsupported(cfg, 0),
-              "resolv_conf is set, but this version does not act on it");
+              "http_listen is set, but this version does not act on it");
     CHECK(strstr(config_unsupported(cfg, 1), "[peers] is given, but without") != NULL);
     CHECK(config_unsupported(cfg, 2) == NULL);
     config_unref(&cfg);

@@ -1,4 +1,4 @@
-/* Letters within and between loops; watches and look-ups that let go. Loops are turned by hand. */
+/* Letters within and between loops; watches that let go. Loops are turned by hand. */
 #include "unit.h"
 
 #include <pthread.h>
@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "net/resolve.h"
 #include "net/watch.h"
 
 static struct loop loop;
@@ -266,67 +265,6 @@ TEST(a_closed_watch_is_not_called_even_when_its_event_is_in_hand)
     }
 }
 
-/* ---- addresses */
-
-static unsigned resolved;
-
-static void on_resolved(void *arg, const struct address *a)
-{
-    (void)arg;
-    (void)a;
-    resolved++;
-}
-
-static void check_address(const char *host, int port, const char *want, int want_port)
-{
-    struct address a;
-    struct resolve *pending = NULL;
-    char text[64];
-    int got_port;
-    CHECK(resolve_start(&loop, host, port, &a, on_resolved, NULL, &pending) == E_OK);
-    CHECK(pending == NULL);
-    address_text(&a, text, sizeof text, &got_port);
-    CHECK_STR(text, want);
-    CHECK(got_port == want_port);
-}
-
-TEST(numbers_and_folders_are_addresses_at_once)
-{
-    resolved = 0;
-    check_address("127.0.0.1", 5432, "127.0.0.1", 5432);
-    check_address("::1", 1, "::1", 1);
-    check_address("/var/run/postgresql", 5432, "unix", 0);
-    check_address("@abstract", 5432, "unix", 0);
-    turn();
-    CHECK(resolved == 0);
-}
-
-TEST(a_folder_too_long_for_a_socket_is_a_matter_of_configuration)
-{
-    char dir[200];
-    struct address a;
-    struct resolve *pending = NULL;
-    memset(dir, 'd', sizeof dir);
-    dir[0] = '/';
-    dir[sizeof dir - 1] = '\0';
-    CHECK(resolve_start(&loop, dir, 5432, &a, on_resolved, NULL, &pending) == E_CONFIG);
-}
-
-TEST(a_look_up_that_was_forgotten_calls_nobody)
-{
-    struct address a;
-    struct resolve *pending = NULL;
-    resolved = 0;
-    CHECK(resolve_start(&loop, "localhost", 1, &a, on_resolved, NULL, &pending) == E_AGAIN);
-    CHECK(pending != NULL);
-    resolve_forget(&pending);
-    CHECK(pending == NULL);
-    resolve_forget(&pending);
-    loop_done(&loop); /* comes back only when the look-up is through */
-    CHECK(resolved == 0);
-    loop_init(&loop);
-}
-
 #define EACH(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 static uv_idle_t idle;
@@ -377,9 +315,6 @@ int main(void)
         EACH(a_loop_runs_until_it_is_stopped),
         EACH(an_error_that_nobody_can_act_on_is_told_once),
         EACH(a_closed_watch_is_not_called_even_when_its_event_is_in_hand),
-        EACH(numbers_and_folders_are_addresses_at_once),
-        EACH(a_folder_too_long_for_a_socket_is_a_matter_of_configuration),
-        EACH(a_look_up_that_was_forgotten_calls_nobody),
         EACH(what_a_deferred_letter_gives_libuv_to_do_is_not_slept_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -162,6 +162,68 @@ TEST(people_see_what_is_known)
     CHECK(rows == 1);
 }
 
+static struct {
+    unsigned count, hosts;
+    uint32_t serial;
+} zones;
+
+static void count_zone(void *arg, const char *zone, uint32_t serial, unsigned hosts)
+{
+    (void)arg;
+    CHECK_STR(zone, "a.test");
+    zones.count++;
+    zones.serial = serial;
+    zones.hosts = hosts;
+}
+
+static void look_at_zones(void)
+{
+    memset(&zones, 0, sizeof zones);
+    names_each_zone(&names, count_zone, NULL);
+}
+
+TEST(hosts_have_the_zone_behind_their_first_dot)
+{
+    CHECK(names_zone("pg") == NULL && names_zone("pg.") == NULL);
+    CHECK_STR(names_zone("pg.a.test"), "a.test");
+    names_learn(&names, "one.a.test", &one, 1, at(0));
+    names_learn(&names, "two.a.test", NULL, 0, at(30));
+    names_learn(&names, "plain", &one, 1, at(30));
+    look_at_zones();
+    CHECK(zones.count == 1 && zones.hosts == 2 && zones.serial == 0);
+    names_sweep(&names, at(61));
+    look_at_zones();
+    CHECK(zones.count == 1 && zones.hosts == 1);
+    names_sweep(&names, at(91));
+    look_at_zones();
+    CHECK(zones.count == 0);
+}
+
+TEST(a_serial_counts_when_it_is_a_later_one)
+{
+    uint32_t old = 1;
+    CHECK(!names_learn_serial(&names, "a.test", 5, &old)); /* of whom? */
+    names_learn(&names, "pg.a.test", &one, 1, at(0));
+    CHECK(names_learn_serial(&names, "a.test", 5, &old) && old == 0);
+    CHECK(!names_learn_serial(&names, "a.test", 5, &old));
+    CHECK(!names_learn_serial(&names, "a.test", 4, &old));
+    CHECK(names_learn_serial(&names, "a.test", 0x7fffffff, &old) && old == 5);
+    CHECK(names_learn_serial(&names, "a.test", 0xfffffffe, &old));
+    CHECK(names_learn_serial(&names, "a.test", 3, &old) && old == 0xfffffffe); /* it wraps */
+    look_at_zones();
+    CHECK(zones.serial == 3);
+}
+
+TEST(what_was_known_is_there_however_old_it_is)
+{
+    struct address a, list[NAMES_ADDRESSES];
+    CHECK(!names_pick(&names, "pg", at(0), &a) && names_list(&names, "pg", list) == 0);
+    learn(0, 2, &one, &two);
+    learn(500, 0, NULL, NULL);
+    CHECK(names_pick(&names, "pg", at(1000), &a));
+    CHECK(names_list(&names, "pg", list) == 2 && list[0].len == one.len);
+}
+
 #define WITH(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -178,6 +240,9 @@ int main(void)
         WITH(a_name_that_nobody_asks_for_is_forgotten),
         WITH(a_long_ttl_is_kept_to_its_end),
         WITH(people_see_what_is_known),
+        WITH(hosts_have_the_zone_behind_their_first_dot),
+        WITH(a_serial_counts_when_it_is_a_later_one),
+        WITH(what_was_known_is_there_however_old_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
