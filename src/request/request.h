@@ -119,23 +119,25 @@ struct request {
         copy_syncs; /* during COPY FROM STDIN, since its last data: the server has none of them */
     bool may_copy;  /* CopyData after what was sent last may be meant for it */
     bool copies;    /* what is under way may begin COPY FROM STDIN */
-    bool answered;  /* the client got a byte of the server's for what was sent last */
-    bool kept;      /* the unit sent last uses a statement that is kept for it */
-    bool as_it_is;  /* it is not to, this time */
-    bool replans;   /* its unit is asked again when the server's Sync is answered */
-    unsigned fakes_told; /* answers of ours for what was sent last */
-    bool resume;         /* run the client's input when the server's is done with */
-    uint32_t resets;     /* enum reset: what a statement under way undoes */
-    bool retell;         /* ... to values that the client was not given at its start */
-    bool retelling;      /* those are being set; the client's ReadyForQuery follows */
-    bool naming;         /* what the unit names is being made on the server */
-    bool unnameable;     /* ... and that failed: its error is the unit's answer */
-    bool chains;         /* AND CHAIN is under way: ROLLBACK ends a transaction that goes on */
-    bool partly;         /* what is under way may have committed some when it fails */
-    bool dates;          /* DateStyle is being set, perhaps by a part of it */
-    bool undoable;       /* an error of what is under way undoes all of it */
-    bool commits;        /* what is under way may commit a transaction */
-    enum stmt_kind ends; /* COMMIT or ROLLBACK, where what was sent last is one; else EMPTY */
+    bool remakes;   /* a statement that the client has is made behind what may fail */
+    uint32_t owed_before; /* by the server, when the unit began to be sent */
+    bool answered;        /* the client got a byte of the server's for what was sent last */
+    bool kept;            /* the unit sent last uses a statement that is kept for it */
+    bool as_it_is;        /* it is not to, this time */
+    bool replans;         /* its unit is asked again when the server's Sync is answered */
+    unsigned fakes_told;  /* answers of ours for what was sent last */
+    bool resume;          /* run the client's input when the server's is done with */
+    uint32_t resets;      /* enum reset: what a statement under way undoes */
+    bool retell;          /* ... to values that the client was not given at its start */
+    bool retelling;       /* those are being set; the client's ReadyForQuery follows */
+    bool naming;          /* what the unit names is being made on the server */
+    bool unnameable;      /* ... and that failed: its error is the unit's answer */
+    bool chains;          /* AND CHAIN is under way: ROLLBACK ends a transaction that goes on */
+    bool partly;          /* what is under way may have committed some when it fails */
+    bool dates;           /* DateStyle is being set, perhaps by a part of it */
+    bool undoable;        /* an error of what is under way undoes all of it */
+    bool commits;         /* what is under way may commit a transaction */
+    enum stmt_kind ends;  /* COMMIT or ROLLBACK, where what was sent last is one; else EMPTY */
 
     /* ---- the transaction in progress */
     bool writes_all;

@@ -16,7 +16,8 @@ static bool must_wait_for_answers(const struct request *r)
 {
     const struct server *s = r->server;
     if (s->expects.count == 0 || r->batch_open) { return false; }
-    if (r->copies) { return true; } /* what ends it is to be told as the client sent it: road.c */
+    if (r->copies) { return true; }  /* what ends it is to be told as the client sent it: road.c */
+    if (r->remakes) { return true; } /* the next unit may use it, and would not find it */
     const struct statement *st = r->facts.only;
     bool changes = r->facts.pins != 0 || r->chains || r->facts.discards ||
                    (r->facts.flags & STMT_RESETS_ALL) != 0 || st == NULL || st->kind == STMT_SET ||
@@ -267,11 +268,10 @@ static void need_unnamed(struct server *s, const struct prepared *p)
  * The name to use on the server for the client's name. A name it never gave stays as it is, so that
  * the server's error tells it; but never one of ours. Returns the id of what has a name of ours.
  */
-static uint64_t server_name(struct request *r, const char *name, char ours[PREPARED_NAME + 64])
+static uint64_t name_on_server(struct request *r, const char *name, const struct prepared *p,
+                               char ours[PREPARED_NAME + 64])
 {
     struct server *s = r->server;
-    const struct prepared *p = pending_statement(r, name);
-    if (p != NULL && !p->by_sql) { names_parse(r, p->text); }
     if (name[0] == '\0') {
         need_unnamed(s, p);
         ours[0] = '\0';
@@ -288,6 +288,17 @@ static uint64_t server_name(struct request *r, const char *name, char ours[PREPA
         return p->id;
     }
     return 0;
+}
+
+static uint64_t server_name(struct request *r, const char *name, char ours[PREPARED_NAME + 64])
+{
+    const struct expects *x = &r->server->expects;
+    const struct prepared *p = pending_statement(r, name);
+    if (p != NULL && !p->by_sql) { names_parse(r, p->text); }
+    const uint32_t owed = x->count;
+    uint64_t id = name_on_server(r, name, p, ours);
+    r->remakes = r->remakes || (owed > r->owed_before && x->count > owed);
+    return id;
 }
 
 static void send_bind(struct request *r, struct bytes body)
@@ -573,6 +584,8 @@ enum move step_send(struct request *r)
     request_send_begin(r);
     expect_effects(r);
     listen_expect(r);
+    r->owed_before = whole ? s->expects.count : 0;
+    if (whole) { r->remakes = false; }
     switch (r->unit.kind) {
     case UNIT_QUERY:
         forward(s, r->unit.raw);
