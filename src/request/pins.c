@@ -69,7 +69,7 @@ void pins_discarded(struct request *r)
     c->pins = counts(c) ? 0 : PIN_SESSION;
     c->settings_unclear = false;
     c->sequences_on = 0;
-    r->pins = 0;
+    /* It is the first of what is under way: what that pins comes after it. */
 }
 
 void pins_settle(struct request *r, bool failed)

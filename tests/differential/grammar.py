@@ -403,7 +403,7 @@ class Generator:
     def session(self):
         startup = self.startup()
         # Before any transaction, what resets brings a session in which all the rest can be done too.
-        steps = [[("Q", self.pick("RESET work_mem; SHOW work_mem", "DO $$ BEGIN RESET ALL; END $$"))]] \
+        steps = [[("Q", self.pick("RESET ALL; SHOW work_mem", "DO $$ BEGIN RESET ALL; END $$"))]] \
             if startup and not self.identity and self.chance(0.5) else []
         self.started = bool(startup) and not steps
         for _ in range(self.r.randint(5, 22)):
