@@ -295,7 +295,7 @@ class Generator:
         out = []
         if roll < 0.45 or not self.known:
             text, kinds = self.r.choice(READY if self.chance(0.6) else TEXTS)
-            while self.identity and GUARDED.search(text):
+            while (self.identity and GUARDED.search(text)) or (self.started and "NULL, $" in text):
                 text, kinds = self.r.choice(TEXTS)
             name = self.r.choice(PREPARED_NAMES if self.chance(0.5) else [""])
             types = (25,) * len(kinds) if self.chance(0.1) else ()
