@@ -27,9 +27,11 @@ def pytest_sessionstart(session):
 
 
 def pytest_generate_tests(metafunc):
-    """Tests run with one worker and with four; PGUSHER_WORKERS=1 picks."""
+    """Tests run with one worker and with four; PGUSHER_WORKERS=1 picks, and PGUSHER_E2E_WORKERS for those in e2e."""
     if "workers" in metafunc.fixturenames:
         counts = os.environ.get("PGUSHER_WORKERS", "1" if is_pgbouncer() else "1,4")
+        if metafunc.definition.path.parent.name == "e2e":
+            counts = os.environ.get("PGUSHER_E2E_WORKERS", counts)
         metafunc.parametrize("workers", [int(n) for n in counts.split(",")], ids=lambda n: f"w{n}")
 
 

@@ -604,7 +604,7 @@ static bool take_packet(struct client *c, struct bytes in, size_t *used)
     }
     if (e != E_OK || f.size > MOST || f.type != 'p') {
         (void)fault_state(&why, E_PROTOCOL, "08P01",
-                          "expected password response, got message type %u", in.ptr[0]);
+                          "expected password response, got message type %u", f.type);
         client_fail(c, &why);
         return false;
     }

@@ -17,15 +17,15 @@ struct frame {
 /*
  * Reads the header at the front of `in`.
  * Protocol: "Message Formats".
- * Errors:   E_AGAIN with fewer than 5 bytes; E_PROTOCOL when the length is under 4 or over
- * FRAME_MAX.
+ * Errors:   E_AGAIN with fewer than 5 bytes; E_PROTOCOL (the type is told) when the length is under
+ * 4 or over FRAME_MAX.
  */
 MUST_USE static inline enum err frame_peek(struct bytes in, struct frame *ret)
 {
     if (in.len < FRAME_HEADER) { return E_AGAIN; }
     uint32_t len = get_u32(in.ptr + 1);
-    if (len < 4 || len > FRAME_MAX) { return E_PROTOCOL; }
     ret->type = in.ptr[0];
+    if (len < 4 || len > FRAME_MAX) { return E_PROTOCOL; }
     ret->size = len + 1;
     return E_OK;
 }
