@@ -4,6 +4,22 @@ add_library(pgquery INTERFACE)
 target_link_libraries(pgquery INTERFACE ${PG_QUERY_LIB} PkgConfig::PROTOBUFC m Threads::Threads)
 find_package(Threads REQUIRED)
 
+# loaded(NAME PREFIX): loaded_NAME is the headers of a library that pkg-config found as PREFIX, and PREFIX_LIBRARY
+# the file's name that base/library.h loads it by: the one a program linked here would ask for.
+function(loaded name prefix)
+    list(GET ${prefix}_LINK_LIBRARIES 0 file)
+    execute_process(COMMAND ${CMAKE_OBJDUMP} -p ${file} OUTPUT_VARIABLE told COMMAND_ERROR_IS_FATAL ANY)
+    if(NOT told MATCHES "SONAME +([^ \n]+)")
+        message(FATAL_ERROR "${file} does not tell its name")
+    endif()
+    add_library(loaded_${name} INTERFACE)
+    target_include_directories(loaded_${name} SYSTEM INTERFACE ${${prefix}_INCLUDE_DIRS})
+    target_compile_definitions(loaded_${name} INTERFACE ${prefix}_LIBRARY="${CMAKE_MATCH_1}")
+endfunction()
+loaded(pq PQ)
+loaded(ldap LDAP)
+loaded(pam PAM)
+
 function(folder name)
     cmake_parse_arguments(F "" "" "USES;LIBS" ${ARGN})
     file(GLOB files CONFIGURE_DEPENDS ${name}/*.c)

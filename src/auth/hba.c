@@ -345,6 +345,14 @@ void hba_unref(struct hba **ph)
     mem_free(&h);
 }
 
+bool hba_uses(const struct hba *h, enum hba_method m)
+{
+    for (size_t i = 0; i < h->count; i++) {
+        if (h->rules[i].told.method == m) { return true; }
+    }
+    return false;
+}
+
 const struct ident *hba_ident(const struct hba *h)
 {
     return h->ident;

@@ -58,6 +58,8 @@ void hba_unref(struct hba **h);
 /* The first rule that fits, or NULL (also when a samenet before it cannot be judged). Lives as long
  * as h. */
 const struct hba_rule *hba_find(const struct hba *h, const struct hba_who *who);
+/* A line of it names that method. */
+bool hba_uses(const struct hba *h, enum hba_method m);
 /* The user maps of the same load; NULL: none. */
 const struct ident *hba_ident(const struct hba *h);
 /* "trust", "scram-sha-256", ... Static text. */

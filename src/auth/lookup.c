@@ -240,7 +240,7 @@ static void close_side(struct line *l)
 static enum err read_result(const char *user, PGresult *result, struct credential **ret,
                             struct fault *why)
 {
-    int rows = PQntuples(result), columns = PQnfields(result);
+    int rows = pq.ntuples(result), columns = pq.nfields(result);
     if (columns != 2) {
         return fault_set(why, E_CONFIG, "expected 2 columns from auth_query, not %d", columns);
     }
@@ -248,13 +248,13 @@ static enum err read_result(const char *user, PGresult *result, struct credentia
     if (rows > 1) {
         return fault_set(why, E_CONFIG, "expected 1 row from auth_query, not %d", rows);
     }
-    if (PQgetisnull(result, 0, 0) != 0) { /* a function that found nothing returns such a row */
+    if (pq.getisnull(result, 0, 0) != 0) { /* a function that found nothing returns such a row */
         return E_NOTFOUND;
     }
-    if (strcmp(PQgetvalue(result, 0, 0), user) != 0) {
+    if (strcmp(pq.getvalue(result, 0, 0), user) != 0) {
         return fault_set(why, E_CONFIG, "auth_query returned another user than it was asked for");
     }
-    const char *secret = PQgetisnull(result, 0, 1) != 0 ? NULL : PQgetvalue(result, 0, 1);
+    const char *secret = pq.getisnull(result, 0, 1) != 0 ? NULL : pq.getvalue(result, 0, 1);
     if (credential_new(user, secret, ret) != E_OK) {
         return fault_set(why, E_CONFIG, "auth_query returned a malformed SCRAM secret");
     }

@@ -7,7 +7,38 @@
 #include <sys/time.h>
 
 #include "auth/outside.h"
+#include "base/library.h"
 #include "base/mem.h"
+
+#define LDAP_CALLS(X)                                                                              \
+    X(count_entries)                                                                               \
+    X(err2string)                                                                                  \
+    X(first_entry)                                                                                 \
+    X(get_dn)                                                                                      \
+    X(get_option)                                                                                  \
+    X(initialize)                                                                                  \
+    X(memfree)                                                                                     \
+    X(msgfree)                                                                                     \
+    X(sasl_bind_s)                                                                                 \
+    X(search_ext_s)                                                                                \
+    X(set_option)                                                                                  \
+    X(start_tls_s)                                                                                 \
+    X(unbind_ext_s)
+
+/* Written before a login can need it: by whoever loads a configuration. */
+static struct {
+#define LDAP_POINTER(name) __typeof__(ldap_##name) *(name);
+    LDAP_CALLS(LDAP_POINTER)
+} ldap;
+
+enum err outside_load_ldap(struct fault *why)
+{
+#define LDAP_NAME(name) "ldap_" #name,
+    static const char *const names[] = {LDAP_CALLS(LDAP_NAME)};
+    _Static_assert(sizeof ldap == sizeof names, "a pointer for each name");
+    if (ldap.initialize != NULL) { return E_OK; }
+    return library_load(LDAP_LIBRARY, names, sizeof names / sizeof names[0], &ldap, why);
+}
 
 /* ld NULL: there is no connection yet. What the library has to add is told too: of TLS, that is
  * all. */
@@ -17,11 +48,11 @@ static enum err failed(LDAP *ld, int rc, const char *step, struct fault *why)
     bool unable = rc == LDAP_SERVER_DOWN || rc == LDAP_TIMEOUT || rc == LDAP_CONNECT_ERROR ||
                   rc == LDAP_UNAVAILABLE || rc == LDAP_BUSY || rc == LDAP_NO_MEMORY ||
                   rc == LDAP_LOCAL_ERROR || rc == LDAP_TIMELIMIT_EXCEEDED;
-    if (ld != NULL) { (void)ldap_get_option(ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &more); }
+    if (ld != NULL) { (void)ldap.get_option(ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &more); }
     bool tells = more != NULL && more[0] != '\0';
     enum err e = fault_set(why, unable ? E_LOST : E_AUTH, "LDAP %s: %s%s%s", step,
-                           ldap_err2string(rc), tells ? ": " : "", tells ? more : "");
-    ldap_memfree(more);
+                           ldap.err2string(rc), tells ? ": " : "", tells ? more : "");
+    ldap.memfree(more);
     return e;
 }
 
@@ -31,20 +62,20 @@ static enum err connect_to(const struct ldapopt *o, LDAP **ret, struct fault *wh
     const int version = LDAP_VERSION3;
     char *url = ldapopt_url(o);
     LDAP *ld = NULL;
-    int rc = ldap_initialize(&ld, url);
+    int rc = ldap.initialize(&ld, url);
     mem_free(&url);
     if (rc != LDAP_SUCCESS) {
         (void)failed(NULL, rc, "initialize", why);
         why->code = E_LOST;
         return E_LOST;
     }
-    (void)ldap_set_option(ld, LDAP_OPT_PROTOCOL_VERSION, &version);
-    (void)ldap_set_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &most);
-    (void)ldap_set_option(ld, LDAP_OPT_TIMEOUT, &most);
-    (void)ldap_set_option(ld, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
-    if (o->start_tls && (rc = ldap_start_tls_s(ld, NULL, NULL)) != LDAP_SUCCESS) {
+    (void)ldap.set_option(ld, LDAP_OPT_PROTOCOL_VERSION, &version);
+    (void)ldap.set_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &most);
+    (void)ldap.set_option(ld, LDAP_OPT_TIMEOUT, &most);
+    (void)ldap.set_option(ld, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
+    if (o->start_tls && (rc = ldap.start_tls_s(ld, NULL, NULL)) != LDAP_SUCCESS) {
         (void)failed(ld, rc, "StartTLS", why); /* whatever it is, no password goes that way */
-        (void)ldap_unbind_ext_s(ld, NULL, NULL);
+        (void)ldap.unbind_ext_s(ld, NULL, NULL);
         why->code = E_LOST;
         return E_LOST;
     }
@@ -57,7 +88,7 @@ static enum err bind_as(LDAP *ld, const char *dn, const char *password, const ch
 {
     char *own = mem_strdup(password == NULL ? "" : password);
     struct berval secret = {.bv_len = strlen(own), .bv_val = own};
-    int rc = ldap_sasl_bind_s(ld, dn, LDAP_SASL_SIMPLE, &secret, NULL, NULL, NULL);
+    int rc = ldap.sasl_bind_s(ld, dn, LDAP_SASL_SIMPLE, &secret, NULL, NULL, NULL);
     mem_wipe(own, secret.bv_len);
     mem_free(&own);
     return rc == LDAP_SUCCESS ? E_OK : failed(ld, rc, step, why);
@@ -77,7 +108,7 @@ static enum err search_dn(const struct ldapopt *o, const char *user, char **ret,
                 why);
     if (e == E_OK) {
         char *filter = ldapopt_user_filter(o, user);
-        int rc = ldap_search_ext_s(ld, o->base_dn, scopes[o->scope], filter, attributes, 0, NULL,
+        int rc = ldap.search_ext_s(ld, o->base_dn, scopes[o->scope], filter, attributes, 0, NULL,
                                    NULL, &most, 2, &found);
         mem_free(&filter);
         if (rc != LDAP_SUCCESS && rc != LDAP_SIZELIMIT_EXCEEDED) {
@@ -87,22 +118,22 @@ static enum err search_dn(const struct ldapopt *o, const char *user, char **ret,
         e = E_LOST; /* not the user's fault */
         why->code = E_LOST;
     }
-    int count = e == E_OK ? ldap_count_entries(ld, found) : 0;
+    int count = e == E_OK ? ldap.count_entries(ld, found) : 0;
     if (e == E_OK && count != 1) {
         e = fault_set(why, E_AUTH, "LDAP search: %s entry for the user",
                       count == 0 ? "no" : "more than one");
     }
     if (e == E_OK) {
-        char *dn = ldap_get_dn(ld, ldap_first_entry(ld, found));
+        char *dn = ldap.get_dn(ld, ldap.first_entry(ld, found));
         if (dn == NULL) {
             e = fault_set(why, E_LOST, "LDAP search: the entry has no DN");
         } else {
             *ret = mem_strdup(dn);
         }
-        ldap_memfree(dn);
+        ldap.memfree(dn);
     }
-    (void)ldap_msgfree(found);
-    (void)ldap_unbind_ext_s(ld, NULL, NULL);
+    (void)ldap.msgfree(found);
+    (void)ldap.unbind_ext_s(ld, NULL, NULL);
     return e;
 }
 
@@ -121,7 +152,7 @@ enum err outside_ldap(const struct ldapopt *o, const char *user, const char *pas
     if (e == E_OK) { e = connect_to(o, &ld, why); }
     if (e == E_OK) {
         e = bind_as(ld, dn, password, "bind", why);
-        (void)ldap_unbind_ext_s(ld, NULL, NULL);
+        (void)ldap.unbind_ext_s(ld, NULL, NULL);
     }
     mem_free(&dn);
     return e;

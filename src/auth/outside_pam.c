@@ -4,7 +4,31 @@
 #include <string.h>
 
 #include "auth/outside.h"
+#include "base/library.h"
 #include "base/mem.h"
+
+#define PAM_CALLS(X)                                                                               \
+    X(acct_mgmt)                                                                                   \
+    X(authenticate)                                                                                \
+    X(end)                                                                                         \
+    X(set_item)                                                                                    \
+    X(start)                                                                                       \
+    X(strerror)
+
+/* Written before a login can need it: by whoever loads a configuration. */
+static struct {
+#define PAM_POINTER(name) __typeof__(pam_##name) *(name);
+    PAM_CALLS(PAM_POINTER)
+} pam;
+
+enum err outside_load_pam(struct fault *why)
+{
+#define PAM_NAME(name) "pam_" #name,
+    static const char *const names[] = {PAM_CALLS(PAM_NAME)};
+    _Static_assert(sizeof pam == sizeof names, "a pointer for each name");
+    if (pam.start != NULL) { return E_OK; }
+    return library_load(PAM_LIBRARY, names, sizeof names / sizeof names[0], &pam, why);
+}
 
 static void free_answers(int count, struct pam_response *answers)
 {
@@ -45,29 +69,29 @@ enum err outside_pam(const char *service, const char *user, const char *password
     if (password[0] == '\0') { return fault_set(why, E_AUTH, "empty password"); }
     char *own = mem_strdup(password); /* PAM's types know no const */
     const struct pam_conv conversation = {converse, own};
-    pam_handle_t *pam = NULL;
+    pam_handle_t *handle = NULL;
     const char *step = "pam_start";
-    int rc = pam_start(service, user, &conversation, &pam);
+    int rc = pam.start(service, user, &conversation, &handle);
     if (rc == PAM_SUCCESS && address != NULL) {
         step = "pam_set_item";
-        rc = pam_set_item(pam, PAM_RHOST, address);
+        rc = pam.set_item(handle, PAM_RHOST, address);
     }
     if (rc == PAM_SUCCESS) {
         step = "pam_authenticate";
-        rc = pam_authenticate(pam, PAM_SILENT);
+        rc = pam.authenticate(handle, PAM_SILENT);
     }
     if (rc == PAM_SUCCESS) {
         step = "pam_acct_mgmt";
-        rc = pam_acct_mgmt(pam, PAM_SILENT);
+        rc = pam.acct_mgmt(handle, PAM_SILENT);
     }
     enum err e = E_OK;
     if (rc != PAM_SUCCESS) {
         bool unable = rc == PAM_AUTHINFO_UNAVAIL || rc == PAM_SYSTEM_ERR || rc == PAM_BUF_ERR ||
                       rc == PAM_ABORT || rc == PAM_OPEN_ERR || rc == PAM_SYMBOL_ERR ||
                       rc == PAM_SERVICE_ERR;
-        e = fault_set(why, unable ? E_LOST : E_AUTH, "%s: %s", step, pam_strerror(pam, rc));
+        e = fault_set(why, unable ? E_LOST : E_AUTH, "%s: %s", step, pam.strerror(handle, rc));
     }
-    if (pam != NULL) { (void)pam_end(pam, rc); }
+    if (handle != NULL) { (void)pam.end(handle, rc); }
     mem_wipe(own, strlen(own));
     mem_free(&own);
     return e;

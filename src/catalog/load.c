@@ -130,10 +130,10 @@ static uint64_t hash_rows(uint64_t hash, const PGresult *r)
 {
     struct buf text = {0};
     buf_put(&text, &hash, sizeof hash);
-    for (int i = 0; i < PQntuples(r); i++) {
-        for (int k = 0; k < PQnfields(r); k++) {
-            buf_put_u32(&text, (uint32_t)PQgetlength(r, i, k));
-            buf_put(&text, PQgetvalue(r, i, k), (size_t)PQgetlength(r, i, k));
+    for (int i = 0; i < pq.ntuples(r); i++) {
+        for (int k = 0; k < pq.nfields(r); k++) {
+            buf_put_u32(&text, (uint32_t)pq.getlength(r, i, k));
+            buf_put(&text, pq.getvalue(r, i, k), (size_t)pq.getlength(r, i, k));
         }
     }
     const struct sipkey fixed = {0x7075736865726c64ULL, 0x726f77732d2d7631ULL};
@@ -201,7 +201,7 @@ static void on_step(void *arg, PGresult *r, const struct fault *why)
 /* Whoever answers may not be a PostgreSQL: a row is looked into when it has its columns. */
 static bool is_row(const PGresult *r, int columns)
 {
-    return PQntuples(r) == 1 && PQnfields(r) >= columns;
+    return pq.ntuples(r) == 1 && pq.nfields(r) >= columns;
 }
 
 /* Within the load's transaction: what the fingerprint of its content is. */
@@ -212,8 +212,8 @@ static void on_load_fingerprint(void *arg, PGresult *r, const struct fault *why)
         fail(l, why != NULL ? why->text : "no fingerprint");
         return;
     }
-    replace_text(&l->next_fingerprint, PQgetvalue(r, 0, 0));
-    replace_text(&l->next_snapshot, PQgetvalue(r, 0, 1));
+    replace_text(&l->next_fingerprint, pq.getvalue(r, 0, 0));
+    replace_text(&l->next_snapshot, pq.getvalue(r, 0, 1));
     l->build = build_new();
     l->step = 0;
     l->hash = 0;
@@ -246,11 +246,11 @@ static void on_fingerprint(void *arg, PGresult *r, const struct fault *why)
         fail(l, why != NULL ? why->text : "no fingerprint");
         return;
     }
-    if (strcmp(PQgetvalue(r, 0, 0), l->fingerprint) != 0) {
+    if (strcmp(pq.getvalue(r, 0, 0), l->fingerprint) != 0) {
         start_load(l);
         return;
     }
-    replace_text(&l->snapshot, PQgetvalue(r, 0, 1));
+    replace_text(&l->snapshot, pq.getvalue(r, 0, 1));
     settle(l);
 }
 
@@ -261,7 +261,7 @@ static void on_snapshot(void *arg, PGresult *r, const struct fault *why)
         fail(l, why != NULL ? why->text : "no snapshot");
         return;
     }
-    if (strcmp(PQgetvalue(r, 0, 0), l->snapshot) == 0) {
+    if (strcmp(pq.getvalue(r, 0, 0), l->snapshot) == 0) {
         settle(l);
         return;
     }

@@ -64,17 +64,17 @@ const char load_fingerprint_sql[] =
 
 static uint32_t oid_at(const PGresult *r, int row, int column)
 {
-    return (uint32_t)strtoul(column < PQnfields(r) ? PQgetvalue(r, row, column) : "0", NULL, 10);
+    return (uint32_t)strtoul(column < pq.nfields(r) ? pq.getvalue(r, row, column) : "0", NULL, 10);
 }
 
 static const char *text_at(const PGresult *r, int row, int column)
 {
-    return column < PQnfields(r) ? PQgetvalue(r, row, column) : "";
+    return column < pq.nfields(r) ? pq.getvalue(r, row, column) : "";
 }
 
 static void relations(struct build *b, const PGresult *r)
 {
-    for (int i = 0; i < PQntuples(r); i++) {
+    for (int i = 0; i < pq.ntuples(r); i++) {
         build_relation(b, oid_at(r, i, 0), text_at(r, i, 1), text_at(r, i, 2), text_at(r, i, 3)[0],
                        text_at(r, i, 4)[0], text_at(r, i, 5)[0] == 't');
     }
@@ -83,7 +83,7 @@ static void relations(struct build *b, const PGresult *r)
 static void pairs(struct build *b, const PGresult *r,
                   void (*add)(struct build *b, uint32_t one, uint32_t other))
 {
-    for (int i = 0; i < PQntuples(r); i++) { add(b, oid_at(r, i, 0), oid_at(r, i, 1)); }
+    for (int i = 0; i < pq.ntuples(r); i++) { add(b, oid_at(r, i, 0), oid_at(r, i, 1)); }
 }
 
 static void parents(struct build *b, const PGresult *r)
@@ -108,18 +108,18 @@ static void policy_reads(struct build *b, const PGresult *r)
 
 static void sequences(struct build *b, const PGresult *r)
 {
-    for (int i = 0; i < PQntuples(r); i++) { build_sequence(b, oid_at(r, i, 0)); }
+    for (int i = 0; i < pq.ntuples(r); i++) { build_sequence(b, oid_at(r, i, 0)); }
 }
 
 static void rules(struct build *b, const PGresult *r)
 {
-    for (int i = 0; i < PQntuples(r); i++) { build_rule(b, oid_at(r, i, 0)); }
+    for (int i = 0; i < pq.ntuples(r); i++) { build_rule(b, oid_at(r, i, 0)); }
 }
 
 static void texts(struct build *b, const PGresult *r,
                   void (*add)(struct build *b, uint32_t relation, struct statement *s))
 {
-    for (int i = 0; i < PQntuples(r); i++) {
+    for (int i = 0; i < pq.ntuples(r); i++) {
         struct statement *s = query_parse(bytes_str(text_at(r, i, 1)), DEFINITION_BYTES);
         add(b, oid_at(r, i, 0), s);
         statement_unref(&s);
@@ -142,7 +142,7 @@ static void calls(struct build *b, const PGresult *r)
         [BUILD_TRIGGER] = 't', [BUILD_WRITE] = 'w',    [BUILD_VIEW] = 'v',
         [BUILD_POLICY] = 'p',  [BUILD_COMPUTED] = 'c',
     };
-    for (int i = 0; i < PQntuples(r); i++) {
+    for (int i = 0; i < pq.ntuples(r); i++) {
         const char *at = memchr(letters, text_at(r, i, 1)[0], sizeof letters);
         if (at == NULL) { continue; }
         build_calls(b, oid_at(r, i, 0), (enum build_when)(at - letters), text_at(r, i, 2));
@@ -151,14 +151,14 @@ static void calls(struct build *b, const PGresult *r)
 
 static void builtins(struct build *b, const PGresult *r)
 {
-    for (int i = 0; i < PQntuples(r); i++) {
+    for (int i = 0; i < pq.ntuples(r); i++) {
         build_builtin(b, text_at(r, i, 0), text_at(r, i, 1)[0]);
     }
 }
 
 static void functions(struct build *b, const PGresult *r)
 {
-    for (int i = 0; i < PQntuples(r); i++) {
+    for (int i = 0; i < pq.ntuples(r); i++) {
         const struct function_source source = {
             .name = text_at(r, i, 0),
             .language = text_at(r, i, 1),
@@ -172,14 +172,14 @@ static void functions(struct build *b, const PGresult *r)
 
 static void unnamed(struct build *b, const PGresult *r)
 {
-    for (int i = 0; i < PQntuples(r); i++) {
+    for (int i = 0; i < pq.ntuples(r); i++) {
         build_unnamed(b, text_at(r, i, 0), text_at(r, i, 1), text_at(r, i, 2)[0]);
     }
 }
 
 static void domains(struct build *b, const PGresult *r)
 {
-    for (int i = 0; i < PQntuples(r); i++) {
+    for (int i = 0; i < pq.ntuples(r); i++) {
         struct statement *s = query_parse(bytes_str(text_at(r, i, 1)), DEFINITION_BYTES);
         build_domain(b, text_at(r, i, 0), s);
         statement_unref(&s);
@@ -188,7 +188,7 @@ static void domains(struct build *b, const PGresult *r)
 
 static void time_columns(struct build *b, const PGresult *r)
 {
-    for (int i = 0; i < PQntuples(r); i++) { build_time_column(b, text_at(r, i, 0)); }
+    for (int i = 0; i < pq.ntuples(r); i++) { build_time_column(b, text_at(r, i, 0)); }
 }
 
 /* ---- the questions */

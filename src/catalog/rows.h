@@ -1,9 +1,8 @@
 /* The questions a load asks, in order, and how their rows become facts. Control thread. */
 #pragma once
 
-#include <libpq-fe.h>
-
 #include "catalog/build.h"
+#include "net/pq.h"
 
 struct load_step {
     const char *sql;

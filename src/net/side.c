@@ -73,7 +73,7 @@ static void on_ready(uv_poll_t *handle, int status, int events)
 static bool watch(struct side *s, int events)
 {
     if (s->poll == NULL) {
-        int fd = PQsocket(s->conn);
+        int fd = pq.socket(s->conn);
         if (fd < 0) { return false; }
         s->poll = mem_new(uv_poll_t);
         if (uv_poll_init(s->timer.loop, s->poll, fd) != 0) {
@@ -104,7 +104,7 @@ static const char *find_sqlstate(const char *text)
 /* libpq's words, the first line of them: what follows is guesses and source locations. */
 static void fault_from_conn(const struct side *s, struct fault *why)
 {
-    const char *text = s->conn == NULL ? "out of memory" : PQerrorMessage(s->conn);
+    const char *text = s->conn == NULL ? "out of memory" : pq.errorMessage(s->conn);
     int len = (int)strcspn(text, "\n");
     while (len > 0 && isspace((unsigned char)text[len - 1])) { len--; }
     const char *state = find_sqlstate(text);
@@ -124,9 +124,10 @@ static void fault_from_conn(const struct side *s, struct fault *why)
 static void drop_conn(struct side *s)
 {
     unwatch(s); /* before libpq closes the descriptor */
-    PQclear(s->result);
+    if (s->conn == NULL) { return; }
+    pq.clear(s->result);
     s->result = NULL;
-    PQfinish(s->conn);
+    pq.finish(s->conn);
     s->conn = NULL;
 }
 
@@ -193,20 +194,25 @@ static void start_connecting(struct side *s, const char *hosts, const char *addr
                             s->options, "UTF8",  "disable",   s->only_primary ? "primary" : "any",
                             NULL};
     s->state = SIDE_CONNECTING;
-    s->conn = PQconnectStartParams(names, values, 1);
-    if (s->conn == NULL || PQstatus(s->conn) == CONNECTION_BAD) {
+    struct fault why = {0};
+    if (pq_load(&why) != E_OK) {
+        fail(s, &why);
+        return;
+    }
+    s->conn = pq.connectStartParams(names, values, 1);
+    if (s->conn == NULL || pq.status(s->conn) == CONNECTION_BAD) {
         fail_conn(s);
         return;
     }
-    (void)PQsetErrorVerbosity(s->conn, PQERRORS_VERBOSE); /* SQLSTATE in the text of a refusal */
-    (void)PQsetNoticeReceiver(s->conn, ignore_notice, NULL);
+    (void)pq.setErrorVerbosity(s->conn, PQERRORS_VERBOSE); /* SQLSTATE in the text of a refusal */
+    (void)pq.setNoticeReceiver(s->conn, ignore_notice, NULL);
     if (!watch(s, UV_WRITABLE)) { fail_conn(s); }
 }
 
 static void go_on_connecting(struct side *s)
 {
     unwatch(s);
-    switch (PQconnectPoll(s->conn)) {
+    switch (pq.connectPoll(s->conn)) {
     case PGRES_POLLING_READING:
         if (!watch(s, UV_READABLE)) { fail_conn(s); }
         return;
@@ -217,7 +223,7 @@ static void go_on_connecting(struct side *s)
     case PGRES_POLLING_FAILED:
     case PGRES_POLLING_ACTIVE: fail_conn(s); return;
     }
-    if (PQsetnonblocking(s->conn, 1) != 0) {
+    if (pq.setnonblocking(s->conn, 1) != 0) {
         fail_conn(s);
         return;
     }
@@ -327,12 +333,12 @@ struct side *side_open(struct loop *loop, const struct side_target *target, int6
  */
 static bool result_failed(const PGresult *r, struct fault *why)
 {
-    ExecStatusType status = PQresultStatus(r);
+    ExecStatusType status = pq.resultStatus(r);
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY) {
         return false;
     }
-    const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
-    const char *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    const char *state = pq.resultErrorField(r, PG_DIAG_SQLSTATE);
+    const char *text = pq.resultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
     (void)fault_state(why, E_SERVER, state == NULL ? "XX000" : state, "%s",
                       text == NULL ? "unexpected kind of result" : text);
     return true;
@@ -342,11 +348,11 @@ static void keep_result(struct side *s, PGresult *r)
 {
     struct fault why = {0};
     if (s->result == NULL || (!result_failed(s->result, &why) && result_failed(r, &why))) {
-        PQclear(s->result);
+        pq.clear(s->result);
         s->result = r;
         return;
     }
-    PQclear(r);
+    pq.clear(r);
 }
 
 static void finish_query(struct side *s)
@@ -354,8 +360,8 @@ static void finish_query(struct side *s)
     struct fault why = {0};
     PGresult *result = s->result;
     s->result = NULL;
-    if (PQstatus(s->conn) == CONNECTION_BAD || result == NULL) {
-        PQclear(result);
+    if (pq.status(s->conn) == CONNECTION_BAD || result == NULL) {
+        pq.clear(result);
         fail_conn(s);
         return;
     }
@@ -364,22 +370,22 @@ static void finish_query(struct side *s)
     s->state = SIDE_IDLE;
     bool failed = result_failed(result, &why);
     s->done(s->arg, failed ? NULL : result, failed ? &why : NULL);
-    PQclear(result);
+    pq.clear(result);
 }
 
 static void go_on_querying(struct side *s, bool readable)
 {
-    if (readable && PQconsumeInput(s->conn) == 0) {
+    if (readable && pq.consumeInput(s->conn) == 0) {
         fail_conn(s);
         return;
     }
-    int unsent = PQflush(s->conn);
+    int unsent = pq.flush(s->conn);
     if (unsent < 0) {
         fail_conn(s);
         return;
     }
-    while (PQisBusy(s->conn) == 0) {
-        PGresult *r = PQgetResult(s->conn);
+    while (pq.isBusy(s->conn) == 0) {
+        PGresult *r = pq.getResult(s->conn);
         if (r == NULL) {
             finish_query(s);
             return;
@@ -404,10 +410,10 @@ void side_query_params(struct side *s, const char *sql, const char *const *param
     s->state = SIDE_BUSY;
     s->done = done;
     s->arg = arg;
-    int sent = params_count == 0 ? PQsendQuery(s->conn, sql)
-                                 : PQsendQueryParams(s->conn, sql, (int)params_count, NULL, params,
-                                                     NULL, NULL, 0);
-    int unsent = sent == 0 ? -1 : PQflush(s->conn);
+    int sent = params_count == 0 ? pq.sendQuery(s->conn, sql)
+                                 : pq.sendQueryParams(s->conn, sql, (int)params_count, NULL, params,
+                                                      NULL, NULL, 0);
+    int unsent = sent == 0 ? -1 : pq.flush(s->conn);
     if (unsent < 0 || !watch(s, UV_READABLE | (unsent > 0 ? UV_WRITABLE : 0))) {
         (void)uv_timer_start(&s->timer, on_unsendable, 0, 0);
         return;

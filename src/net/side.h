@@ -4,11 +4,10 @@
  */
 #pragma once
 
-#include <libpq-fe.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/fault.h"
+#include "net/pq.h"
 
 struct side;
 struct loop;
@@ -25,10 +24,10 @@ struct side_target {
 };
 
 /*
- * Connects. The target is copied. opened() comes later, once, unless side_close() comes first: why
- * is NULL, or says what failed: E_SERVER with the server's SQLSTATE when it answered and refused,
- * E_TIMEOUT, E_NOTFOUND when the name has no address, else E_LOST. After a failure only
- * side_close() is left to do; it may be called from the callback.
+ * Connects, having loaded libpq if need be. The target is copied. opened() comes later, once,
+ * unless side_close() comes first: why is NULL, or says what failed: E_SERVER with the server's
+ * SQLSTATE when it answered and refused, E_TIMEOUT, E_NOTFOUND when the name has no address, else
+ * E_LOST. After a failure only side_close() is left to do; it may be called from the callback.
  */
 struct side *side_open(struct loop *loop, const struct side_target *target, int64_t timeout_us,
                        void (*opened)(void *arg, const struct fault *why), void *arg);

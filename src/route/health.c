@@ -85,8 +85,8 @@ static void connect_probe(struct probe *p);
 
 static bool read_number(const PGresult *r, int column, uint64_t *ret)
 {
-    if (column >= PQnfields(r) || PQgetisnull(r, 0, column)) { return false; }
-    *ret = strtoull(PQgetvalue(r, 0, column), NULL, 10);
+    if (column >= pq.nfields(r) || pq.getisnull(r, 0, column)) { return false; }
+    *ret = strtoull(pq.getvalue(r, 0, column), NULL, 10);
     return true;
 }
 
@@ -102,13 +102,13 @@ static uint32_t timeline_of(const char *walfile)
 static bool read_answer(const PGresult *r, struct observed *ret)
 {
     uint64_t v = 0;
-    if (PQntuples(r) != 1 || PQnfields(r) <= COL_WALFILE) { return false; }
-    ret->in_recovery = PQgetvalue(r, 0, COL_RECOVERY)[0] == 't';
+    if (pq.ntuples(r) != 1 || pq.nfields(r) <= COL_WALFILE) { return false; }
+    ret->in_recovery = pq.getvalue(r, 0, COL_RECOVERY)[0] == 't';
     /* NULL on a replica that has not replayed anything yet: position 0. */
     if (!read_number(r, COL_LSN, &ret->lsn) && !ret->in_recovery) { return false; }
     if (!ret->in_recovery) {
         if (!read_number(r, COL_FLUSH, &ret->flush_lsn)) { return false; }
-        ret->timeline = timeline_of(PQgetvalue(r, 0, COL_WALFILE));
+        ret->timeline = timeline_of(pq.getvalue(r, 0, COL_WALFILE));
         if (ret->timeline == 0) { return false; }
     } else if (read_number(r, COL_TIMELINE, &v)) {
         ret->timeline = (uint32_t)v;

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "net/resolve.h"
 #include "worker/access.h"
+#include "worker/libraries.h"
 #include "worker/monitor.h"
 #include "worker/notify.h"
 #include "worker/reap.h"
@@ -84,6 +85,7 @@ static enum err apply(struct control *c, struct config *cfg, struct fault *why)
     struct access access = {0};
     struct secured secured = {0};
     enum err e = access_load(cfg, &c->access, &access, why);
+    if (e == E_OK) { e = libraries_load(cfg, &access, why); }
     if (e == E_OK) { e = secured_load(cfg, &c->secured, &secured, why); }
     if (e == E_OK) { e = open_log(c, cfg, why); }
     if (e == E_OK) { e = cache_configure(c->cache, cfg, why); } /* before who asks by its rules */

@@ -12,6 +12,7 @@
 #include "net/dns.h"
 #include "net/socket.h"
 #include "worker/access.h"
+#include "worker/libraries.h"
 #include "worker/privileges.h"
 #include "worker/secure.h"
 
@@ -84,6 +85,7 @@ enum err rehearse_start(const struct config *cfg, const struct launch *how, stru
     if (e == E_OK) { e = dns_check_file(o->resolv_conf, why); }
     if (e == E_OK) { e = check_cache(cfg, why); }
     if (e == E_OK) { e = access_load(cfg, NULL, &access, why); }
+    if (e == E_OK) { e = libraries_load(cfg, &access, why); }
     if (e == E_OK) { e = secured_load(cfg, &none, &secured, why); }
     access_done(&access);
     secured_done(&secured);

@@ -3,7 +3,9 @@ The files that the configuration names: --check-config, a start and RELOAD find 
 which file and why, and what is in force stays in force.
 """
 
+import re
 import shutil
+import subprocess
 
 import pytest
 
@@ -195,3 +197,52 @@ def test_a_redis_that_cannot_be_leaves_the_old_configuration(run_pgusher, polite
         assert answer.sqlstate == "F0000" and "redis_url" in answer.error.fields()["H"]
     assert p.console("SHOW CONFIG") == before
     assert p.check().returncode == 1
+
+
+# ---- libraries that only some configurations need
+
+LIBRARIES = [("libpq", {"monitor_user": "app"}, "monitor_user"), ("libpq", {"auth_user": "app"}, "auth_user"),
+             ("libpam", {"auth_type": "pam"}, "pam"),
+             ("libldap", {"auth_type": "ldap", "auth_ldap_options": "ldapserver=127.0.0.1 ldapprefix=uid="}, "ldap")]
+
+
+def hide(folder, name):
+    """Where the loader looks first it finds an empty file by that name."""
+    known = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
+    names = set(re.findall(rf"^\s+({name}[-.]\S*)", known, re.M))
+    assert names
+    (folder / "lib").mkdir()
+    for file in names:
+        (folder / "lib" / file).touch()
+    return {"LD_LIBRARY_PATH": str(folder / "lib")}
+
+
+@pytest.mark.parametrize("library, options, needs", LIBRARIES)
+def test_a_missing_library_is_missed_by_who_needs_it_alone_and_at_the_start(run_pgusher, polite_server, folder, library,
+                                                                            options, needs):
+    p = run_pgusher({"app": polite_server.connstr}, env=hide(folder, library))
+    assert p.check().returncode == 0
+    assert p.connect().execute("SELECT 1").fetchone() == ("1",)
+    p.stop()
+    p.options.update(options)
+    p.start(wait=False)
+    assert p.process.wait() == 1
+    told = p.log()
+    p.process = None
+    done = p.check()
+    assert done.returncode == 1
+    for text in (told, done.stderr):
+        assert f"{needs} needs a library: " in text and library in text and "file too short" in text
+
+
+def test_a_reload_that_needs_a_missing_library_changes_nothing(run_pgusher, polite_server, folder):
+    p = run_pgusher({"app": polite_server.connstr}, env=hide(folder, "libldap"), auth_type="hba",
+                    auth_hba_file=folder / "hba.conf", start=False)
+    (folder / "hba.conf").write_text("host all all all trust\n")
+    give_away(folder / "hba.conf")
+    p.start()
+    console = p.raw()
+    console.startup(user="boss", database="pgbouncer")
+    (folder / "hba.conf").write_text("host all all all ldap ldapserver=127.0.0.1 ldapprefix=uid=\n")
+    assert "ldap needs a library: " in console.simple("RELOAD").error.fields()["H"]
+    assert p.connect().execute("SELECT 1").fetchone() == ("1",)
