@@ -9,22 +9,15 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <openssl/rand.h>
 
 #include "base/mem.h"
 
-/* No memory or no entropy. */
+/* No memory. */
 static void must(bool done, const char *what)
 {
     if (done) { return; }
     (void)fprintf(stderr, "pgusher: %s failed in OpenSSL\n", what);
     abort();
-}
-
-void crypto_random(void *ret, size_t len)
-{
-    assert(len <= INT_MAX);
-    must(RAND_bytes(ret, (int)len) == 1, "RAND_bytes");
 }
 
 void crypto_sha256(struct bytes in, uint8_t ret[CRYPTO_SHA256])

@@ -1,6 +1,6 @@
 /*
- * The few primitives this folder needs, from OpenSSL. They fail only without memory or entropy, and
- * then abort: going on without a key would be worse. MD5 may be switched off, so it can say so.
+ * The few primitives this folder needs, from OpenSSL. They fail only without memory, and then
+ * abort: going on without a key would be worse. MD5 may be switched off, so it can say so.
  */
 #pragma once
 
@@ -10,7 +10,6 @@
 
 enum { CRYPTO_SHA256 = 32, CRYPTO_MD5_HEX = 32 };
 
-void crypto_random(void *ret, size_t len);
 void crypto_sha256(struct bytes in, uint8_t ret[CRYPTO_SHA256]);
 void crypto_hmac(struct bytes key, struct bytes in, uint8_t ret[CRYPTO_SHA256]);
 /* PBKDF2 with HMAC-SHA-256, one block: RFC 5802's Hi(). */

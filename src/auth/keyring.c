@@ -10,6 +10,7 @@
 #include "auth/crypto.h"
 #include "base/dlist.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "base/sync.h"
 
 enum { CHAINS = 4096 };
@@ -31,7 +32,7 @@ static void init(void)
 {
     lock_init(&lock, RANK_LEAF);
     dlist_init(&ages);
-    crypto_random(process_key, sizeof process_key);
+    random_fill(process_key, sizeof process_key);
 }
 
 static void ready(void)

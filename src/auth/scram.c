@@ -6,6 +6,7 @@
 #include "auth/keyring.h"
 #include "auth/saslprep.h"
 #include "base/mem.h"
+#include "base/random.h"
 
 _Static_assert((int)SCRAM_KEY == (int)CRYPTO_SHA256, "SCRAM's keys are hashes");
 _Static_assert(2 * (int)SCRAM_KEY == (int)KEYRING_DATA,
@@ -135,7 +136,7 @@ char *scram_nonce(void)
 {
     uint8_t raw[NONCE_BYTES];
     struct buf text = {0};
-    crypto_random(raw, sizeof raw);
+    random_fill(raw, sizeof raw);
     base64_put(&text, bytes_of(raw, sizeof raw));
     char *nonce = mem_strndup((const char *)buf_view(&text).ptr, buf_len(&text));
     buf_done(&text);
@@ -199,7 +200,7 @@ enum err scram_secret_make(const char *password, uint32_t iterations, struct scr
 {
     if (iterations == 0 || iterations > SCRAM_ITERATIONS_MOST) { return E_LIMIT; }
     *ret = (struct scram_secret){.iterations = iterations, .salt_len = SALT_LEN};
-    crypto_random(ret->salt, SALT_LEN);
+    random_fill(ret->salt, SALT_LEN);
     fill_keys(ret, bytes_str(password));
     return E_OK;
 }

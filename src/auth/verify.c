@@ -12,6 +12,7 @@
 #include "auth/crypto.h"
 #include "auth/md5.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "pgwire/compose.h"
 #include "pgwire/response.h"
 
@@ -53,7 +54,7 @@ static void start_password(struct verify *v, struct buf *out)
 static void start_md5(struct verify *v, struct buf *out)
 {
     v->step = STEP_MD5;
-    crypto_random(v->salt, sizeof v->salt);
+    random_fill(v->salt, sizeof v->salt);
     compose_auth(out, AUTH_REQ_MD5, bytes_of(v->salt, sizeof v->salt));
 }
 

@@ -1,8 +1,7 @@
 /* SipHash after Aumasson and Bernstein, "SipHash: a fast short-input PRF". */
 #include "base/siphash.h"
 
-#include <stdlib.h>
-#include <sys/random.h>
+#include "base/random.h"
 
 static inline uint64_t rotl(uint64_t x, int b)
 {
@@ -63,7 +62,7 @@ static struct sipkey process_key;
 /* Before main(): every table of the process uses it. */
 __attribute__((constructor)) static void make_key(void)
 {
-    if (getrandom(&process_key, sizeof process_key, 0) != (ssize_t)sizeof process_key) { abort(); }
+    random_fill(&process_key, sizeof process_key);
 }
 
 struct sipkey siphash_process_key(void)

@@ -19,13 +19,23 @@
 
 /* ---- the process's part */
 
+/* Redis's alone, so made when there is one to be; a secret that is named must be good all the same.
+   Once there it stays: other processes know these keys. */
+static enum err need_seal(struct seal **seal, const struct settings *s, const struct config *cfg,
+                          struct fault *why)
+{
+    bool named = cfg->o.cache_secret_file[0] != '\0';
+    if (*seal != NULL || (s->redis == NULL && !named)) { return E_OK; }
+    return seal_open(cfg->o.cache_secret_file, seal, why);
+}
+
 enum err cache_open(const struct config *cfg, struct cache **ret, struct fault *why)
 {
     struct settings *settings = NULL;
     struct seal *seal = NULL;
     enum err e = settings_new(cfg, &settings, why);
     if (e != E_OK) { goto out; }
-    e = seal_open(cfg->o.cache_secret_file, &seal, why);
+    e = need_seal(&seal, settings, cfg, why);
     if (e != E_OK) { goto out; }
     (void)signal(SIGPIPE, SIG_IGN); /* libuv writes to Redis with write(2) */
     struct cache *c = mem_new(struct cache);
@@ -63,7 +73,11 @@ enum err cache_configure(struct cache *c, const struct config *cfg, struct fault
     struct settings *fresh = NULL;
     struct settings *old = atomic_load(&c->settings);
     enum err e = settings_new(cfg, &fresh, why);
-    if (e != E_OK) { return e; }
+    if (e == E_OK) { e = need_seal(&c->seal, fresh, cfg, why); }
+    if (e != E_OK) {
+        settings_free(&fresh);
+        return e;
+    }
     fresh->older = old;
     bool moved = !redis_address_equal(old->redis, fresh->redis);
     atomic_store_explicit(&c->settings, fresh, memory_order_release);

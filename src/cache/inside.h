@@ -50,7 +50,7 @@ struct cache {
     _Atomic(struct settings *) settings;
     struct store *store;
     struct versions *versions;
-    struct seal *seal;
+    struct seal *seal; /* there before the first settings that have a Redis */
     struct counters counters;
     atomic_uint_fast64_t doubt, settled;
     atomic_uint redis_up; /* sides with a usable connection */

@@ -4,12 +4,11 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "cache/answer.h"
 #include "cache/link.h"
 
@@ -63,7 +62,7 @@ struct renewal {
 static uint64_t fresh(struct redis *r)
 {
     if (r->random_left == 0) {
-        if (getrandom(r->random, sizeof r->random, 0) != (ssize_t)sizeof r->random) { abort(); }
+        random_fill(r->random, sizeof r->random);
         r->random_left = sizeof r->random / sizeof r->random[0];
     }
     return r->random[--r->random_left] & ((UINT64_C(1) << 62) - 1);

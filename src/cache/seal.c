@@ -10,11 +10,11 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/random.h"
 
 #define SEAL_VERSION 1
 #define SECRET_MIN   32
@@ -102,8 +102,8 @@ enum err seal_open(const char *path, struct seal **ret, struct fault *why)
             mem_wipe(secret, sizeof secret);
             return e;
         }
-    } else if (getrandom(secret, len, 0) != (ssize_t)len) {
-        return fault_set(why, E_IO, "no random bytes: %s", strerror(errno));
+    } else {
+        random_fill(secret, len);
     }
     struct seal *s = mem_new(struct seal);
     derive(s, secret, len);
@@ -177,7 +177,7 @@ enum err seal_close_over(const struct seal *s, const uint8_t mac[MAC_BYTES], str
     assert(head.len + body.len < INT32_MAX);
     out[0] = SEAL_VERSION;
     memcpy(out + 1, s->key_id, SEAL_KEY_ID);
-    if (getrandom(out + 1 + SEAL_KEY_ID, SEAL_NONCE, 0) != SEAL_NONCE) { return E_IO; }
+    random_fill(out + 1 + SEAL_KEY_ID, SEAL_NONCE);
     EVP_CIPHER_CTX *ctx = start(s, mac, out, true);
     uint8_t *at = out + SEAL_HEADER;
     int len = 0;

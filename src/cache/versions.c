@@ -8,23 +8,23 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdlib.h>
-#include <sys/random.h>
 
 #include "base/mem.h"
+#include "base/random.h"
 
 #define SLOTS     16384u /* a power of two */
 #define PROBES    64u
 #define SLOT_FREE 0
-/* Counters start anywhere below 2^62 and so never wrap. */
+/* A process's counters start anywhere below 2^62 and so never wrap. */
 #define START_MASK ((UINT64_C(1) << 62) - 1)
 
 struct slot {
     _Atomic uint64_t key;
-    _Atomic uint64_t value;
+    _Atomic uint64_t moved; /* since the start */
 };
 
-struct versions {
+struct versions { /* zeroes until used, which take no memory */
+    uint64_t start;
     struct slot slots[SLOTS];
     struct slot shared;
 };
@@ -32,12 +32,8 @@ struct versions {
 struct versions *versions_new(void)
 {
     struct versions *v = mem_new(struct versions);
-    uint64_t start[32];
-    for (unsigned i = 0; i <= SLOTS; i++) {
-        /* getrandom() gives up to 256 bytes whole; larger requests may be interrupted */
-        if (i % 32 == 0 && getrandom(start, sizeof start, 0) != (ssize_t)sizeof start) { abort(); }
-        atomic_init(i == SLOTS ? &v->shared.value : &v->slots[i].value, start[i % 32] & START_MASK);
-    }
+    random_fill(&v->start, sizeof v->start);
+    v->start &= START_MASK;
     return v;
 }
 
@@ -68,17 +64,20 @@ static struct slot *slot_of(struct versions *v, uint64_t key, bool claim)
     return &v->shared;
 }
 
+static uint64_t read_slot(struct versions *v, uint32_t database, uint32_t relation)
+{
+    return v->start + atomic_load(&slot_of(v, key_of(database, relation), true)->moved);
+}
+
 void versions_read(struct versions *v, uint32_t database, const uint32_t *relations, unsigned count,
                    uint64_t *ret)
 {
-    ret[0] = atomic_load(&slot_of(v, key_of(database, 0), true)->value);
-    for (unsigned i = 0; i < count; i++) {
-        ret[i + 1] = atomic_load(&slot_of(v, key_of(database, relations[i]), true)->value);
-    }
+    ret[0] = read_slot(v, database, 0);
+    for (unsigned i = 0; i < count; i++) { ret[i + 1] = read_slot(v, database, relations[i]); }
 }
 
 void versions_bump(struct versions *v, uint32_t database, uint32_t relation)
 {
     struct slot *s = slot_of(v, key_of(database, relation), false);
-    if (s != NULL) { (void)atomic_fetch_add(&s->value, 1); }
+    if (s != NULL) { (void)atomic_fetch_add(&s->moved, 1); }
 }

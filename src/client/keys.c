@@ -2,10 +2,9 @@
  * Cancel keys: from the key an application was given to the client it belongs to, whichever worker
  * it is on. The table holds ids, not pointers: the worker looks again when the letter arrives.
  */
-#include <assert.h>
-#include <sys/random.h>
 
 #include "base/mem.h"
+#include "base/random.h"
 #include "client/client.h"
 #include "client/peers.h"
 
@@ -52,9 +51,7 @@ static struct bytes key_of(const struct client *c)
 void client_make_key(struct client *c, int peer_id, bool is_long)
 {
     c->key_len = is_long ? CLIENT_KEY_LONG : CLIENT_KEY_SHORT;
-    ssize_t got = getrandom(c->key, c->key_len, 0);
-    assert(got == c->key_len); /* so few bytes always come whole */
-    (void)got;
+    random_fill(c->key, c->key_len);
     if (peer_id != 0) {
         peers_mark_key(c->key, peer_id);
         c->key_hops = true;

@@ -95,7 +95,9 @@ struct tls *tls_new(struct tls_context *c, const char *host)
     (void)pthread_once(&method_once, make_method);
     struct tls *t = mem_new(struct tls);
     t->context = tls_context_ref(c);
-    t->ssl = SSL_new(c->ssl);
+    SSL_CTX *made = tls_context_ssl(c);
+    if (made == NULL) { return t; } /* the handshake says so */
+    t->ssl = SSL_new(made);
     BIO *bio = BIO_new(method);
     assert(t->ssl != NULL && bio != NULL);
     BIO_set_data(bio, t);
@@ -233,6 +235,7 @@ static enum err fail_handshake(const struct tls *t, struct fault *why)
 
 enum err tls_handshake(struct tls *t, struct bytes raw, struct buf *out, struct fault *why)
 {
+    if (t->ssl == NULL) { return fault_set(why, E_PROTOCOL, "OpenSSL cannot be set up"); }
     t->raw = raw;
     t->out = out;
     ERR_clear_error();
@@ -292,6 +295,7 @@ bool tls_seal(struct tls *t, struct bytes plain, struct buf *out)
 
 void tls_end(struct tls *t, struct buf *out)
 {
+    if (t->ssl == NULL) { return; }
     t->out = out;
     ERR_clear_error();
     (void)SSL_shutdown(t->ssl);

@@ -259,28 +259,87 @@ static void set_ways(SSL_CTX *ssl, bool server)
     }
 }
 
+static enum err make_ssl(const struct tls_settings *s, SSL_CTX **ret, struct fault *why)
+{
+    ERR_clear_error();
+    SSL_CTX *ssl = SSL_CTX_new(s->server ? TLS_server_method() : TLS_client_method());
+    enum err e = ssl == NULL ? fault_set(why, E_CONFIG, "OpenSSL: %s", tls_reason()) : E_OK;
+    if (e == E_OK) { e = set_protocols(ssl, s, why); }
+    if (e == E_OK) { e = set_ciphers(ssl, s, why); }
+    if (e == E_OK) { e = set_exchange(ssl, s, why); }
+    if (e == E_OK) { e = load_certificate(ssl, s, why); }
+    if (e == E_OK) { e = load_authorities(ssl, s, why); }
+    if (e != E_OK) {
+        SSL_CTX_free(ssl);
+        return e;
+    }
+    set_checks(ssl, s);
+    set_ways(ssl, s->server);
+    *ret = ssl;
+    return E_OK;
+}
+
+/* ---- at once, or when it is needed ------------------------------------------------------------
+ */
+
+/* server_tls_* as they are when nobody says anything: no file, and no word that could be wrong.
+   Servers nearby often have no TLS, and OpenSSL takes 2.5 MiB as soon as it is asked for something,
+   so these are made into a context when the first server turns out to have it. */
+static const struct tls_settings unsaid = {
+    .side = "server_tls",
+    .check = TLS_CHECK_NONE,
+    .cert_file = "",
+    .key_file = "",
+    .ca_file = "",
+    .crl_file = "",
+    .protocols = "secure",
+    .ciphers = "default",
+    .tls13_ciphers = "",
+    .ecdhcurve = "auto",
+    .dheparams = "auto",
+};
+
+static bool is_unsaid(const struct tls_settings *s)
+{
+    const char *const pairs[][2] = {
+        {s->cert_file, unsaid.cert_file},
+        {s->key_file, unsaid.key_file},
+        {s->ca_file, unsaid.ca_file},
+        {s->crl_file, unsaid.crl_file},
+        {s->protocols, unsaid.protocols},
+        {s->ciphers, unsaid.ciphers},
+        {s->tls13_ciphers, unsaid.tls13_ciphers},
+        {s->ecdhcurve, unsaid.ecdhcurve},
+        {s->dheparams, unsaid.dheparams},
+    };
+    bool same = !s->server && s->check == unsaid.check;
+    for (size_t i = 0; same && i < sizeof pairs / sizeof pairs[0]; i++) {
+        same = strcmp(pairs[i][0], pairs[i][1]) == 0;
+    }
+    return same;
+}
+
 enum err tls_context_new(const struct tls_settings *s, struct tls_context **ret, struct fault *why)
 {
+    SSL_CTX *ssl = NULL;
+    enum err e = is_unsaid(s) ? E_OK : make_ssl(s, &ssl, why);
+    if (e != E_OK) { return e; }
     struct tls_context *c = mem_new(struct tls_context);
     c->refs = 1;
     c->server = s->server;
     c->check = s->check;
-    ERR_clear_error();
-    c->ssl = SSL_CTX_new(s->server ? TLS_server_method() : TLS_client_method());
-    enum err e = c->ssl == NULL ? fault_set(why, E_CONFIG, "OpenSSL: %s", tls_reason()) : E_OK;
-    if (e == E_OK) { e = set_protocols(c->ssl, s, why); }
-    if (e == E_OK) { e = set_ciphers(c->ssl, s, why); }
-    if (e == E_OK) { e = set_exchange(c->ssl, s, why); }
-    if (e == E_OK) { e = load_certificate(c->ssl, s, why); }
-    if (e == E_OK) { e = load_authorities(c->ssl, s, why); }
-    if (e == E_OK) {
-        set_checks(c->ssl, s);
-        set_ways(c->ssl, s->server);
-        *ret = c;
-        c = NULL;
-    }
-    tls_context_unref(&c);
-    return e;
+    atomic_init(&c->ssl, ssl);
+    *ret = c;
+    return E_OK;
+}
+
+SSL_CTX *tls_context_ssl(struct tls_context *c)
+{
+    SSL_CTX *there = atomic_load_explicit(&c->ssl, memory_order_acquire), *made = NULL;
+    if (there != NULL || make_ssl(&unsaid, &made, NULL) != E_OK) { return there; }
+    if (atomic_compare_exchange_strong(&c->ssl, &there, made)) { return made; }
+    SSL_CTX_free(made); /* another worker was faster */
+    return there;
 }
 
 struct tls_context *tls_context_ref(struct tls_context *c)
@@ -294,6 +353,6 @@ void tls_context_unref(struct tls_context **pc)
     struct tls_context *c = *pc;
     *pc = NULL;
     if (c == NULL || __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) > 0) { return; }
-    SSL_CTX_free(c->ssl);
+    SSL_CTX_free(atomic_load(&c->ssl));
     mem_free(&c);
 }

@@ -5,10 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "auth/crypto.h"
 #include "base/mem.h"
-
-_Static_assert(sizeof((struct secured *)0)->clients_mark == CRYPTO_SHA256, "a mark is a hash");
+#include "base/siphash.h"
 
 /* What cannot be read adds nothing: loading it says why. */
 static void add_file(struct buf *to, const char *path)
@@ -25,7 +23,7 @@ static void add_file(struct buf *to, const char *path)
     (void)fclose(f);
 }
 
-static void make_mark(const struct tls_settings *s, uint8_t ret[CRYPTO_SHA256])
+static uint64_t make_mark(const struct tls_settings *s)
 {
     const char *const words[] = {s->protocols, s->ciphers, s->tls13_ciphers, s->ecdhcurve,
                                  s->dheparams};
@@ -34,20 +32,21 @@ static void make_mark(const struct tls_settings *s, uint8_t ret[CRYPTO_SHA256])
     buf_put_u8(&all, (uint8_t)s->check);
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) { buf_put_str(&all, words[i]); }
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) { add_file(&all, files[i]); }
-    crypto_sha256(buf_view(&all), ret);
+    uint64_t mark = siphash(siphash_process_key(), buf_view(&all));
     mem_wipe(all.data, all.cap); /* a private key was in it */
     buf_done(&all);
+    return mark;
 }
 
 static enum err load_side(const struct tls_settings *s, bool on, struct tls_context *old,
-                          const uint8_t old_mark[CRYPTO_SHA256], struct tls_context **ret,
-                          uint8_t ret_mark[CRYPTO_SHA256], struct fault *why)
+                          uint64_t old_mark, struct tls_context **ret, uint64_t *ret_mark,
+                          struct fault *why)
 {
     *ret = NULL;
-    memset(ret_mark, 0, CRYPTO_SHA256);
+    *ret_mark = 0;
     if (!on) { return E_OK; }
-    make_mark(s, ret_mark);
-    if (old != NULL && memcmp(old_mark, ret_mark, CRYPTO_SHA256) == 0) {
+    *ret_mark = make_mark(s);
+    if (old != NULL && *ret_mark == old_mark) {
         *ret = tls_context_ref(old);
         return E_OK;
     }
@@ -91,10 +90,10 @@ enum err secured_load(const struct config *cfg, const struct secured *old, struc
     };
     struct secured s = {0};
     enum err e = load_side(&clients, o->client_tls_sslmode != TLS_DISABLE, old->clients,
-                           old->clients_mark, &s.clients, s.clients_mark, why);
+                           old->clients_mark, &s.clients, &s.clients_mark, why);
     if (e == E_OK) {
         e = load_side(&servers, o->server_tls_sslmode != TLS_DISABLE, old->servers,
-                      old->servers_mark, &s.servers, s.servers_mark, why);
+                      old->servers_mark, &s.servers, &s.servers_mark, why);
     }
     if (e != E_OK) {
         secured_done(&s);

@@ -6,7 +6,7 @@
 
 struct secured {
     struct tls_context *clients, *servers; /* NULL: no TLS there */
-    uint8_t clients_mark[32], servers_mark[32];
+    uint64_t clients_mark, servers_mark;
 };
 
 /*

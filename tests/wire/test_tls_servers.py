@@ -6,6 +6,7 @@ import pytest
 
 from harness import wire
 from harness.fake_server import FakeServer
+from harness.process import give_away
 
 
 @pytest.fixture
@@ -67,6 +68,17 @@ def test_a_server_with_tls(run, serve, certs, mode):
     p = run(s, mode)
     assert label(p) == ("" if mode in ("disable", "allow") else "TLSv1.3/TLS_AES_256_GCM_SHA384/ECDH=X25519")
     assert len(s.all) >= 1
+
+
+def test_openssl_that_cannot_be_set_up_fails_the_login_not_the_process(run, serve, certs, folder):
+    """It is asked for the first time when a server says that it has TLS."""
+    bad = folder / "openssl.cnf"
+    bad.write_text("config_diagnostics = 1\nopenssl_conf = own\n[own]\nssl_conf = nowhere\n")
+    give_away(bad)
+    p = run(serve(tls=certs.server()), "require", env={"OPENSSL_CONF": str(bad)})
+    for _ in range(2):
+        assert "OpenSSL cannot be set up" in failure(p)
+    assert p.process.alive()
 
 
 def test_a_host_is_checked_by_its_name(run, serve, certs):

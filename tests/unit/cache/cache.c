@@ -78,10 +78,11 @@ static void turn(void)
 
 static int begin(void **state __attribute__((unused)))
 {
+    static char none[] = "";
     config = (struct config){.rules = rules, .rules_count = sizeof rules / sizeof rules[0]};
     config.o.cache = CACHE_MEMORY;
-    config.o.cache_secret_file = (char[]){""};
-    config.o.redis_url = (char[]){""};
+    config.o.cache_secret_file = none;
+    config.o.redis_url = none;
     config.o.cache_memory_bytes = 1 << 20;
     config.o.cache_max_entry_bytes = 1024;
     loop_init(&loop);
