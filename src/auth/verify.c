@@ -81,6 +81,10 @@ enum err verify_start(enum auth_type type, const char *user, const struct user_s
                       enum secret_kind usual, const struct scram_channel *channel,
                       uint32_t iterations, struct verify **ret, struct buf *out, struct fault *why)
 {
+    *ret = NULL;
+    if (type == AUTH_ANY) { return E_OK; }
+    /* As in PgBouncer: trusted is who is listed. */
+    if (type == AUTH_TRUST) { return secret != NULL ? E_OK : wrong_password(why); }
     struct verify *v = mem_new(struct verify);
     v->user = user;
     v->secret = secret;
@@ -88,11 +92,6 @@ enum err verify_start(enum auth_type type, const char *user, const struct user_s
     if (channel != NULL) { v->scram.channel = *channel; }
     enum err e = E_AGAIN;
     switch (type) {
-    case AUTH_ANY: e = E_OK; break;
-    case AUTH_TRUST:
-        /* As in PgBouncer: trusted is who is listed. */
-        e = secret != NULL ? E_OK : wrong_password(why);
-        break;
     case AUTH_PLAIN: start_password(v, out); break;
     case AUTH_MD5:
         if ((kind_of(secret) == SECRET_NONE ? usual : kind_of(secret)) == SECRET_SCRAM) {
@@ -102,6 +101,8 @@ enum err verify_start(enum auth_type type, const char *user, const struct user_s
         }
         break;
     case AUTH_SCRAM: start_scram(v, iterations, out); break;
+    case AUTH_ANY:
+    case AUTH_TRUST: break; /* above */
     case AUTH_CERT:
     case AUTH_HBA:
     case AUTH_LDAP:

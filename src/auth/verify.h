@@ -16,10 +16,9 @@ struct verify; /* one login in progress */
  * password. usual: what most secrets are, for who has none. iterations: scram_iterations, for who
  * has no SCRAM secret. channel: of the TLS that the client came by, or NULL: with it
  * SCRAM-SHA-256-PLUS is offered too. user and secret are borrowed until verify_free. Composes the
- * first request into out. E_OK: proven already (trust, any; *ret is set all the same). E_AGAIN:
- * feed the answer. E_AUTH: trust, but no such user. E_CONFIG: a type that is not about passwords
- * (cert, hba, ldap, pam), which the caller decides by itself. *ret is set with E_OK and E_AGAIN
- * only.
+ * first request into out. E_OK: proven already (trust, any). E_AGAIN: feed the answer. E_AUTH:
+ * trust, but no such user. E_CONFIG: a type that is not about passwords (cert, hba, ldap, pam),
+ * which the caller decides by itself. *ret is set with E_AGAIN, else NULL.
  *
  * plain:         the client sends its password; any kind of secret can be checked against it.
  * md5:           secrets in clear and MD5; with a SCRAM secret SCRAM is used instead, as in

@@ -1,8 +1,10 @@
 /* Not OpenSSL's: that takes 2.5 MiB before it gives the first byte. */
 #include "base/random.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 void random_fill(void *ret, size_t len)
@@ -14,4 +16,16 @@ void random_fill(void *ret, size_t len)
         to += got;
         len -= (size_t)got;
     }
+}
+
+void random_take(struct random_pool *p, void *ret, size_t len)
+{
+    assert(len <= sizeof p->bytes);
+    if (p->left < len) {
+        random_fill(p->bytes, sizeof p->bytes);
+        p->left = sizeof p->bytes;
+    }
+    p->left -= len;
+    memcpy(ret, p->bytes + p->left, len);
+    explicit_bzero(p->bytes + p->left, len);
 }

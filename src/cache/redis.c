@@ -37,8 +37,7 @@ struct redis {
     int64_t renew_us;
     bool give_up;             /* the greeting failed; the connection goes when no callback runs */
     struct dlist bumps, told; /* under way; over, but done() not called yet */
-    uint64_t random[32];
-    unsigned random_left;
+    struct random_pool random;
 };
 
 struct redis_ask {
@@ -61,11 +60,9 @@ struct renewal {
 
 static uint64_t fresh(struct redis *r)
 {
-    if (r->random_left == 0) {
-        random_fill(r->random, sizeof r->random);
-        r->random_left = sizeof r->random / sizeof r->random[0];
-    }
-    return r->random[--r->random_left] & ((UINT64_C(1) << 62) - 1);
+    uint64_t value;
+    random_take(&r->random, &value, sizeof value);
+    return value & ((UINT64_C(1) << 62) - 1);
 }
 
 static void raise_doubt(struct redis *r)

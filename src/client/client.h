@@ -8,6 +8,7 @@
 #include "auth/helper.h"
 #include "auth/lookup.h"
 #include "auth/penalty.h"
+#include "base/random.h"
 #include "net/socket.h"
 #include "net/stream.h"
 #include "pool/pool.h"
@@ -107,8 +108,9 @@ struct front {
     struct shared *shared;        /* what all workers share: limits, cancel keys */
     const struct client_ops *ops; /* who serves applications */
     const struct client_ops *console;
-    void *desk;   /* request/'s own */
-    void *office; /* admin/'s own */
+    void *desk;                /* request/'s own */
+    void *office;              /* admin/'s own */
+    struct random_pool random; /* for cancel keys */
     struct dlist clients;
     _Atomic unsigned clients_count;
     _Atomic unsigned consoles_count; /* of those, on the console */

@@ -4,7 +4,6 @@
  */
 
 #include "base/mem.h"
-#include "base/random.h"
 #include "client/client.h"
 #include "client/peers.h"
 
@@ -51,7 +50,7 @@ static struct bytes key_of(const struct client *c)
 void client_make_key(struct client *c, int peer_id, bool is_long)
 {
     c->key_len = is_long ? CLIENT_KEY_LONG : CLIENT_KEY_SHORT;
-    random_fill(c->key, c->key_len);
+    random_take(&c->front->random, c->key, c->key_len);
     if (peer_id != 0) {
         peers_mark_key(c->key, peer_id);
         c->key_hops = true;
@@ -63,17 +62,22 @@ void client_make_key(struct client *c, int peer_id, bool is_long)
 void client_keep_key(struct client *c)
 {
     struct shared *s = c->front->shared;
+    uint64_t hash = hmap_hash(key_of(c));
     lock_take(&s->lock);
-    if (hmap_find(&s->keys, key_of(c)) == NULL) { hmap_insert(&s->keys, &c->key_link, key_of(c)); }
+    if (hmap_find_hashed(&s->keys, hash, key_of(c)) == NULL) {
+        hmap_insert_hashed(&s->keys, &c->key_link, hash, key_of(c));
+    }
     lock_drop(&s->lock);
 }
 
 void client_drop_key(struct client *c)
 {
     struct shared *s = c->front->shared;
+    if (c->key_link.key.ptr == NULL) { return; } /* it was never in there */
     lock_take(&s->lock);
-    if (hmap_find(&s->keys, key_of(c)) == &c->key_link) { hmap_remove(&s->keys, &c->key_link); }
+    hmap_remove(&s->keys, &c->key_link);
     lock_drop(&s->lock);
+    c->key_link.key = (struct bytes){0};
 }
 
 static void open_cancel(struct letter *l)

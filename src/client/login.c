@@ -277,6 +277,8 @@ static enum err check_replication(const struct client *c, struct fault *why)
 static void authenticated(struct client *c)
 {
     struct login *l = c->login;
+    enum { TOLD = 512 }; /* in all, mostly */
+    (void)buf_reserve(&c->stream.out, TOLD);
     compose_auth(&c->stream.out, 0, (struct bytes){0});
     if (c->account == NULL) { /* the console */
         varset_unref(&c->wanted);

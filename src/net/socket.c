@@ -402,13 +402,25 @@ void address_set_port(struct address *a, int port)
     }
 }
 
+/* What inet_ntop() does by way of printf(): a fifth of the instructions of a login. */
+static void put_ip4(uint32_t ip, char *to)
+{
+    for (int shift = 24; shift >= 0; shift -= 8) {
+        unsigned n = ip >> shift & 255;
+        if (n >= 100) { *to++ = (char)('0' + n / 100); }
+        if (n >= 10) { *to++ = (char)('0' + n / 10 % 10); }
+        *to++ = (char)('0' + n % 10);
+        *to++ = shift == 0 ? '\0' : '.';
+    }
+}
+
 void address_text(const struct address *a, char *host, size_t host_size, int *port)
 {
     const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&a->room;
     const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)&a->room;
     *port = 0;
-    if (a->any.sa_family == AF_INET &&
-        inet_ntop(AF_INET, &in->sin_addr, host, (socklen_t)host_size)) {
+    if (a->any.sa_family == AF_INET && host_size >= INET_ADDRSTRLEN) {
+        put_ip4(ntohl(in->sin_addr.s_addr), host);
         *port = ntohs(in->sin_port);
     } else if (a->any.sa_family == AF_INET6 &&
                inet_ntop(AF_INET6, &in6->sin6_addr, host, (socklen_t)host_size)) {

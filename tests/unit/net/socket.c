@@ -1,5 +1,6 @@
 #include "net/socket.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <unistd.h>
@@ -98,12 +99,29 @@ TEST(an_unshared_port_is_not_hushed)
     listeners_close(&ls);
 }
 
+TEST(an_ip4_address_is_written_as_everywhere)
+{
+    for (uint32_t i = 0; i < 4096; i++) {
+        struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(6432)};
+        in.sin_addr.s_addr = i < 256 ? htonl(i * 0x01010101) : i * 2654435761U;
+        struct address a = {.len = sizeof in};
+        memcpy(&a.room, &in, sizeof in);
+        char want[INET_ADDRSTRLEN], got[64];
+        int port;
+        address_text(&a, got, sizeof got, &port);
+        CHECK(inet_ntop(AF_INET, &in.sin_addr, want, sizeof want) != NULL);
+        CHECK_STR(got, want);
+        CHECK(port == 6432);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(who_connects_to_a_hushed_socket_comes_to_the_other_one_when_it_closes),
         RUN(who_has_connected_before_the_hush_is_accepted),
         RUN(an_unshared_port_is_not_hushed),
+        RUN(an_ip4_address_is_written_as_everywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
