@@ -39,6 +39,7 @@ struct client_stmt { /* a name the client gave to a prepared statement */
     char name[];
 };
 
+/* There are thousands, most of them idle: what is small stands together. */
 struct client {
     struct stream stream;
     struct front *front;
@@ -49,23 +50,22 @@ struct client {
             grave; /* closed: freed at the end of the turn, so state may be looked at until then */
     };
     struct timer timer;
-    enum client_state state;
-    struct hlink key_link;        /* in the table of cancel keys, once it has one */
+    struct hlink key_link;   /* in the table of cancel keys, once it has one */
+    struct account *account; /* NULL during login and on the console */
+    struct login *login;     /* while it lasts */
+    char *console_user;      /* on the console: who; else NULL */
+    int port;                /* a unix socket has our own */
+    int peer_pid;            /* over a unix socket: whose, else 0 */
+    uint32_t id;
     uint8_t key[CLIENT_KEY_LONG]; /* as the client was told: a pid, which is its id where there are
                                      no peers, and a secret */
     uint8_t key_len;
-    bool key_hops; /* peers may count in it */
-    uint32_t id;
-    bool counted;            /* in max_client_conn, from its first moment on */
-    bool over;               /* ... and it was full when it came */
-    struct account *account; /* NULL during login and on the console */
-    struct login *login;     /* while it lasts */
-    char *address;           /* "10.0.0.1", "unix" */
-    int port;                /* a unix socket has our own */
-    int peer_pid;            /* over a unix socket: whose, else 0 */
+    bool key_hops;          /* peers may count in it */
+    bool counted;           /* in max_client_conn, from its first moment on */
+    bool over;              /* ... and it was full when it came */
+    bool admin, stats_only; /* what console_user may */
     bool unix_socket;
-    char *console_user;     /* on the console: who; else NULL */
-    bool admin, stats_only; /* ... and what it may */
+    enum client_state state : 8;
 
     /* ---- the session */
     const struct varset *given;   /* at startup */
@@ -74,28 +74,29 @@ struct client {
     const struct varset *wanted;  /* base and what SET changed, committed */
     const struct varset *in_tx;   /* the same if the transaction in progress commits */
     const struct varset *customs; /* names of custom settings that it has set once */
-    uint8_t status;               /* what it was told last: 'I', 'T', 'E' */
     char *begin;                  /* BEGIN was answered, no server has it yet */
-    bool begin_reads;             /* ... and it said READ ONLY */
-
-    bool lost;         /* in a transaction that exists nowhere any more: 25P02 until its end */
-    char *lost_untold; /* ... and why, while it has not been told yet: nothing may come unasked */
+    char *lost_untold;            /* why `lost`, while it has not been told yet: nothing may come
+                                     unasked */
     struct savepoint *savepoints; /* newest first; request/savepoints.c */
-    bool skip_to_sync;            /* it got an error: nothing is looked at until its Sync */
-    bool draining;
-    uint32_t pins; /* enum stmt_pin: why it keeps its server */
     int64_t pinned_us;
-    bool settings_unclear;  /* PIN_SETTING: of a setting that nobody knows the name of */
     int64_t wrote_us;       /* its last commit that wrote */
-    uint32_t sequences_on;  /* backend pid of the server where it last took values of sequences */
     struct hmap statements; /* struct client_stmt */
     const struct prepared *unnamed;
     struct listening *listening;     /* to channels, or NULL; request/listen.c */
     struct request *request;         /* on the road, or NULL */
     struct replication *replication; /* it is one, with a server of its own; else NULL */
-
-    int64_t active_us; /* when it last asked or was answered */
+    int64_t active_us;               /* when it last asked or was answered */
     int64_t connected_us, connected_wall_us, requested_wall_us, wait_since_us;
+    uint32_t pins;         /* enum stmt_pin: why it keeps its server */
+    uint32_t sequences_on; /* backend pid of the server where it last took values of sequences */
+    uint8_t status;        /* what it was told last: 'I', 'T', 'E' */
+    bool begin_reads;      /* `begin` said READ ONLY */
+    bool lost;             /* in a transaction that exists nowhere any more: 25P02 until its end */
+    bool skip_to_sync;     /* it got an error: nothing is looked at until its Sync */
+    bool draining;
+    bool settings_unclear; /* PIN_SETTING: of a setting that nobody knows the name of */
+
+    char address[]; /* "10.0.0.1", "unix" */
 };
 
 enum { PIN_SESSION = 1 << 30 }; /* pool_mode = session */

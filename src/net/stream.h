@@ -23,7 +23,6 @@ struct secure {
 };
 
 struct stream {
-    int fd; /* -1: closed */
     struct loop *loop;
     struct watch *watch;
     void (*ready)(void *arg, int events);
@@ -31,11 +30,12 @@ struct stream {
     struct buf in;         /* read, not yet consumed */
     struct buf out;        /* gathered or unwritten */
     struct secure *secure; /* TLS, or NULL */
-    enum err state;        /* E_OK, or why nothing more can be written or read: E_EOF, E_IO */
-    bool blocked;          /* the socket took less than offered: waiting for it */
-    bool paused;           /* not reading, on purpose */
-    bool held;             /* nor then, by order of the operator */
     uint64_t bytes_in, bytes_out;
+    int fd;             /* -1: closed */
+    enum err state : 8; /* E_OK, or why nothing more can be written or read: E_EOF, E_IO */
+    bool blocked;       /* the socket took less than offered: waiting for it */
+    bool paused;        /* not reading, on purpose */
+    bool held;          /* nor then, by order of the operator */
 };
 
 /* Takes the fd. Starts reading. */

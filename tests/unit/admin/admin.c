@@ -162,7 +162,9 @@ static int enter(void **state)
     int fds[2];
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
     peer = fds[1];
-    client = mem_new(struct client);
+    static const char address[] = "10.1.2.3";
+    client = mem_zeroed(sizeof *client + sizeof address);
+    memcpy(client->address, address, sizeof address);
     client->front = &fronts[1];
     client->ops = &admin_ops;
     client->state = CLIENT_READY;
@@ -170,7 +172,6 @@ static int enter(void **state)
     client->admin = true;
     client->console_user = mem_strdup("root");
     client->id = 4711;
-    client->address = mem_strdup("10.1.2.3");
     client->startup = varset_ref(varset_empty());
     client->base = varset_ref(varset_empty());
     client->wanted = varset_ref(varset_empty());
