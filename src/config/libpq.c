@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "config/config.h"
 #include "config/option.h"
+#include "config/protocols.h"
 
 #define NO_FILE "/dev/null/none"
 
@@ -27,6 +28,21 @@ static void put_file(struct buf *out, const char *name, const char *path, bool u
     put_word(out, name, used && path[0] != '\0' ? path : NO_FILE);
 }
 
+/* libpq knows only a range: the newest that are allowed, without a gap. */
+static void put_versions(struct buf *out, const char *words)
+{
+    static const char *const names[] = {"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"};
+    struct protocols allowed;
+    const char *reason;
+    if (protocols_read(words, &allowed, &reason) != E_OK) { return; } /* TLS is off: else refused */
+    size_t most = sizeof names / sizeof names[0] - 1;
+    while (!allowed.tls1[most]) { most--; }
+    size_t least = most;
+    while (least > 0 && allowed.tls1[least - 1]) { least--; }
+    put_word(out, "ssl_min_protocol_version", names[least]);
+    put_word(out, "ssl_max_protocol_version", names[most]);
+}
+
 char *config_libpq_tls(const struct options *o)
 {
     struct buf out = {0};
@@ -36,6 +52,7 @@ char *config_libpq_tls(const struct options *o)
     put_file(&out, "sslcrl", o->server_tls_crl_file, verifies);
     put_file(&out, "sslcert", o->server_tls_cert_file, true);
     put_file(&out, "sslkey", o->server_tls_key_file, true);
+    put_versions(&out, o->server_tls_protocols);
     char *text = mem_strdup(buf_text(&out));
     buf_done(&out);
     return text;

@@ -20,7 +20,8 @@ struct tls_settings { /* texts never NULL; "" is none. Borrowed for the call */
     const char *side; /* the options' common beginning, for errors: "client_tls" */
     enum tls_check check;
     const char *cert_file, *key_file, *ca_file, *crl_file;
-    const char *protocols, *ciphers, *tls13_ciphers; /* as the options are written */
+    bool tls1[4];                        /* [n]: TLS 1.n may be spoken; one of them at least */
+    const char *ciphers, *tls13_ciphers; /* as the options are written */
     const char *ecdhcurve, *dheparams;
 };
 

@@ -30,61 +30,17 @@ static enum err fail(const struct tls_settings *s, const char *option, const cha
 
 /* ---- words ----------------------------------------------------------------------------------- */
 
-enum { V10 = 1, V11 = 2, V12 = 4, V13 = 8, V_SECURE = V12 | V13, V_ALL = 15 };
-
-static int protocol_bits(const char *word, size_t len)
+static void set_versions(SSL_CTX *ssl, const struct tls_settings *s)
 {
-    static const struct {
-        const char *name;
-        int bits;
-    } names[] = {{"tlsv1.0", V10},  {"tlsv1.1", V11},     {"tlsv1.2", V12},
-                 {"tlsv1.3", V13},  {"tlsv1", V_ALL},     {"all", V_ALL},
-                 {"legacy", V_ALL}, {"secure", V_SECURE}, {"default", V_SECURE}};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strlen(names[i].name) == len && strncasecmp(names[i].name, word, len) == 0) {
-            return names[i].bits;
-        }
-    }
-    return 0;
-}
-
-/* A list by comma or colon; !name takes away. */
-static enum err set_protocols(SSL_CTX *ssl, const struct tls_settings *s, struct fault *why)
-{
-    static const char separators[] = ",: \t";
-    int bits = 0;
-    for (const char *p = s->protocols + strspn(s->protocols, separators); *p != '\0';) {
-        bool without = *p == '!';
-        p += without;
-        size_t len = strcspn(p, separators);
-        int word = protocol_bits(p, len);
-        if (word == 0) {
-            return fail(s, "protocols", s->protocols,
-                        "expected secure, all, or a list of tlsv1.0, tlsv1.1, tlsv1.2, tlsv1.3",
-                        why);
-        }
-        if (without && bits == 0) { bits = V_ALL; }
-        bits = without ? bits & ~word : bits | word;
-        p += len;
-        p += strspn(p, separators);
-    }
-    if (bits == 0) { return fail(s, "protocols", s->protocols, "no protocol is left", why); }
-    static const struct {
-        int bit;
-        uint64_t option;
-    } off[] = {{V10, SSL_OP_NO_TLSv1},
-               {V11, SSL_OP_NO_TLSv1_1},
-               {V12, SSL_OP_NO_TLSv1_2},
-               {V13, SSL_OP_NO_TLSv1_3}};
-    int least = (bits & V10) != 0   ? TLS1_VERSION
-                : (bits & V11) != 0 ? TLS1_1_VERSION
-                : (bits & V12) != 0 ? TLS1_2_VERSION
-                                    : TLS1_3_VERSION;
-    (void)SSL_CTX_set_min_proto_version(ssl, least);
+    static const uint64_t off[] = {SSL_OP_NO_TLSv1, SSL_OP_NO_TLSv1_1, SSL_OP_NO_TLSv1_2,
+                                   SSL_OP_NO_TLSv1_3};
+    _Static_assert(sizeof off / sizeof off[0] == sizeof s->tls1 / sizeof s->tls1[0], "each");
+    int least = 0;
+    while (!s->tls1[least]) { least++; }
+    (void)SSL_CTX_set_min_proto_version(ssl, TLS1_VERSION + least);
     for (size_t i = 0; i < sizeof off / sizeof off[0]; i++) {
-        if ((bits & off[i].bit) == 0) { (void)SSL_CTX_set_options(ssl, off[i].option); }
+        if (!s->tls1[i]) { (void)SSL_CTX_set_options(ssl, off[i]); }
     }
-    return E_OK;
 }
 
 static const char *cipher_list(const char *word)
@@ -264,7 +220,7 @@ static enum err make_ssl(const struct tls_settings *s, SSL_CTX **ret, struct fau
     ERR_clear_error();
     SSL_CTX *ssl = SSL_CTX_new(s->server ? TLS_server_method() : TLS_client_method());
     enum err e = ssl == NULL ? fault_set(why, E_CONFIG, "OpenSSL: %s", tls_reason()) : E_OK;
-    if (e == E_OK) { e = set_protocols(ssl, s, why); }
+    if (e == E_OK) { set_versions(ssl, s); }
     if (e == E_OK) { e = set_ciphers(ssl, s, why); }
     if (e == E_OK) { e = set_exchange(ssl, s, why); }
     if (e == E_OK) { e = load_certificate(ssl, s, why); }
@@ -292,7 +248,7 @@ static const struct tls_settings unsaid = {
     .key_file = "",
     .ca_file = "",
     .crl_file = "",
-    .protocols = "secure",
+    .tls1 = {false, false, true, true},
     .ciphers = "default",
     .tls13_ciphers = "",
     .ecdhcurve = "auto",
@@ -302,17 +258,13 @@ static const struct tls_settings unsaid = {
 static bool is_unsaid(const struct tls_settings *s)
 {
     const char *const pairs[][2] = {
-        {s->cert_file, unsaid.cert_file},
-        {s->key_file, unsaid.key_file},
-        {s->ca_file, unsaid.ca_file},
-        {s->crl_file, unsaid.crl_file},
-        {s->protocols, unsaid.protocols},
-        {s->ciphers, unsaid.ciphers},
-        {s->tls13_ciphers, unsaid.tls13_ciphers},
-        {s->ecdhcurve, unsaid.ecdhcurve},
-        {s->dheparams, unsaid.dheparams},
+        {s->cert_file, unsaid.cert_file}, {s->key_file, unsaid.key_file},
+        {s->ca_file, unsaid.ca_file},     {s->crl_file, unsaid.crl_file},
+        {s->ciphers, unsaid.ciphers},     {s->tls13_ciphers, unsaid.tls13_ciphers},
+        {s->ecdhcurve, unsaid.ecdhcurve}, {s->dheparams, unsaid.dheparams},
     };
-    bool same = !s->server && s->check == unsaid.check;
+    bool same =
+        !s->server && s->check == unsaid.check && memcmp(s->tls1, unsaid.tls1, sizeof s->tls1) == 0;
     for (size_t i = 0; same && i < sizeof pairs / sizeof pairs[0]; i++) {
         same = strcmp(pairs[i][0], pairs[i][1]) == 0;
     }

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/siphash.h"
+#include "config/protocols.h"
 
 /* What cannot be read adds nothing: loading it says why. */
 static void add_file(struct buf *to, const char *path)
@@ -25,11 +26,11 @@ static void add_file(struct buf *to, const char *path)
 
 static uint64_t make_mark(const struct tls_settings *s)
 {
-    const char *const words[] = {s->protocols, s->ciphers, s->tls13_ciphers, s->ecdhcurve,
-                                 s->dheparams};
+    const char *const words[] = {s->ciphers, s->tls13_ciphers, s->ecdhcurve, s->dheparams};
     const char *const files[] = {s->cert_file, s->key_file, s->ca_file, s->crl_file};
     struct buf all = {0};
     buf_put_u8(&all, (uint8_t)s->check);
+    buf_put(&all, s->tls1, sizeof s->tls1);
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) { buf_put_str(&all, words[i]); }
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) { add_file(&all, files[i]); }
     uint64_t mark = siphash(siphash_process_key(), buf_view(&all));
@@ -38,13 +39,26 @@ static uint64_t make_mark(const struct tls_settings *s)
     return mark;
 }
 
-static enum err load_side(const struct tls_settings *s, bool on, struct tls_context *old,
-                          uint64_t old_mark, struct tls_context **ret, uint64_t *ret_mark,
-                          struct fault *why)
+static enum err read_protocols(struct tls_settings *s, const char *words, struct fault *why)
+{
+    struct protocols protocols;
+    const char *reason;
+    if (protocols_read(words, &protocols, &reason) != E_OK) {
+        return fault_set(why, E_CONFIG, "%s_protocols %s: %s", s->side, words, reason);
+    }
+    memcpy(s->tls1, protocols.tls1, sizeof s->tls1);
+    return E_OK;
+}
+
+static enum err load_side(struct tls_settings *s, const char *protocols, bool on,
+                          struct tls_context *old, uint64_t old_mark, struct tls_context **ret,
+                          uint64_t *ret_mark, struct fault *why)
 {
     *ret = NULL;
     *ret_mark = 0;
     if (!on) { return E_OK; }
+    enum err e = read_protocols(s, protocols, why);
+    if (e != E_OK) { return e; }
     *ret_mark = make_mark(s);
     if (old != NULL && *ret_mark == old_mark) {
         *ret = tls_context_ref(old);
@@ -57,7 +71,7 @@ enum err secured_load(const struct config *cfg, const struct secured *old, struc
                       struct fault *why)
 {
     const struct options *o = &cfg->o;
-    const struct tls_settings clients = {
+    struct tls_settings clients = {
         .server = true,
         .side = "client_tls",
         .check = o->client_tls_sslmode >= TLS_VERIFY_CA ? TLS_CHECK_CHAIN
@@ -67,13 +81,12 @@ enum err secured_load(const struct config *cfg, const struct secured *old, struc
         .key_file = o->client_tls_key_file,
         .ca_file = o->client_tls_ca_file,
         .crl_file = o->client_tls_crl_file,
-        .protocols = o->client_tls_protocols,
         .ciphers = o->client_tls_ciphers,
         .tls13_ciphers = o->client_tls13_ciphers,
         .ecdhcurve = o->client_tls_ecdhcurve,
         .dheparams = o->client_tls_dheparams,
     };
-    const struct tls_settings servers = {
+    struct tls_settings servers = {
         .side = "server_tls",
         .check = o->server_tls_sslmode == TLS_VERIFY_FULL ? TLS_CHECK_NAME
                  : o->server_tls_sslmode == TLS_VERIFY_CA ? TLS_CHECK_CHAIN
@@ -82,18 +95,17 @@ enum err secured_load(const struct config *cfg, const struct secured *old, struc
         .key_file = o->server_tls_key_file,
         .ca_file = o->server_tls_ca_file,
         .crl_file = o->server_tls_crl_file,
-        .protocols = o->server_tls_protocols,
         .ciphers = o->server_tls_ciphers,
         .tls13_ciphers = o->server_tls13_ciphers,
         .ecdhcurve = "auto",
         .dheparams = "auto",
     };
     struct secured s = {0};
-    enum err e = load_side(&clients, o->client_tls_sslmode != TLS_DISABLE, old->clients,
-                           old->clients_mark, &s.clients, &s.clients_mark, why);
+    enum err e = load_side(&clients, o->client_tls_protocols, o->client_tls_sslmode != TLS_DISABLE,
+                           old->clients, old->clients_mark, &s.clients, &s.clients_mark, why);
     if (e == E_OK) {
-        e = load_side(&servers, o->server_tls_sslmode != TLS_DISABLE, old->servers,
-                      old->servers_mark, &s.servers, &s.servers_mark, why);
+        e = load_side(&servers, o->server_tls_protocols, o->server_tls_sslmode != TLS_DISABLE,
+                      old->servers, old->servers_mark, &s.servers, &s.servers_mark, why);
     }
     if (e != E_OK) {
         secured_done(&s);

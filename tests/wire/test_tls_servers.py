@@ -1,12 +1,13 @@
 """TLS with servers: asked for, answered well and badly, checked as server_tls_sslmode says."""
 
+import queue
 import ssl
 
 import pytest
 
 from harness import wire
 from harness.fake_server import FakeServer
-from harness.process import give_away
+from harness.process import give_away, wait_for
 
 
 @pytest.fixture
@@ -147,6 +148,27 @@ def test_ciphers_towards_servers(run, serve, certs):
     p = run(serve(tls=certs.server()), "require", server_tls_protocols="tlsv1.2",
             server_tls_ciphers="ECDHE-ECDSA-AES128-GCM-SHA256")
     assert label(p).startswith("TLSv1.2/ECDHE-ECDSA-AES128-GCM-SHA256/")
+
+
+@pytest.mark.parametrize("words, version", [("tlsv1.2", "TLSv1.2"), ("secure", "TLSv1.3")])
+def test_protocols_of_probes(run, serve, certs, words, version):
+    spoken = queue.Queue()
+
+    def log_in(session):
+        spoken.put((session.startup["user"], session.sock.version()))
+        session.welcome()
+
+    run(serve(tls=certs.server(), login=log_in), "require", server_tls_protocols=words, monitor_user="monitor")
+    assert spoken.get(timeout=30) == ("monitor", version)
+
+
+def test_a_probe_does_not_speak_what_is_not_allowed(run, serve, certs):
+    old = certs.server()
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    s = serve(tls=old)
+    p = run(s, "require", server_tls_protocols="tlsv1.3", monitor_user="monitor")
+    wait_for("it to fail", lambda: "event=node_down" in p.log())
+    assert s.all == []
 
 
 def test_verify_needs_an_authority(run_pgusher, serve):

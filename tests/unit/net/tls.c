@@ -54,7 +54,7 @@ static struct tls_settings settings(bool as_server)
                                  .key_file = as_server ? key_file : "",
                                  .ca_file = "",
                                  .crl_file = "",
-                                 .protocols = "secure",
+                                 .tls1 = {false, false, true, true},
                                  .ciphers = "default",
                                  .tls13_ciphers = "",
                                  .ecdhcurve = "auto",
@@ -339,11 +339,6 @@ TEST(bad_settings_are_named)
     s.crl_file = cert_file;
     check_fails(s, "server_tls_crl_file tls-unit");
     s = settings(false);
-    s.protocols = "tlsv1.2, sslv3";
-    check_fails(s, "server_tls_protocols tlsv1.2, sslv3: expected secure");
-    s.protocols = "!all";
-    check_fails(s, "no protocol is left");
-    s = settings(false);
     s.ciphers = "none of these";
     check_fails(s, "server_tls_ciphers none of these: ");
     s = settings(false);
@@ -357,12 +352,12 @@ TEST(bad_settings_are_named)
     check_fails(s, "server_tls_dheparams many: ");
 }
 
-static const char *agreed_version(const char *protocols)
+static const char *agreed_version(unsigned first, unsigned last)
 {
     static char version[16];
     struct tls_settings s = settings(false);
     struct fault why = {0};
-    s.protocols = protocols;
+    for (unsigned i = 0; i < 4; i++) { s.tls1[i] = i >= first && i <= last; }
     tls_free(&client);
     tls_free(&server);
     server = tls_new(server_context, NULL);
@@ -371,15 +366,13 @@ static const char *agreed_version(const char *protocols)
     return version;
 }
 
-TEST(protocols_are_lists)
+TEST(versions_that_are_not_allowed_are_not_spoken)
 {
-    CHECK_STR(agreed_version("secure"), "TLSv1.3");
-    CHECK_STR(agreed_version("all"), "TLSv1.3");
-    CHECK_STR(agreed_version("TLSv1.2"), "TLSv1.2");
-    CHECK_STR(agreed_version("tlsv1.2:tlsv1.3"), "TLSv1.3");
-    CHECK_STR(agreed_version("all,!tlsv1.3"), "TLSv1.2");
-    CHECK_STR(agreed_version("!tlsv1.3"), "TLSv1.2");
-    CHECK_STR(agreed_version("tlsv1.1"), "no");
+    CHECK_STR(agreed_version(2, 3), "TLSv1.3");
+    CHECK_STR(agreed_version(0, 3), "TLSv1.3");
+    CHECK_STR(agreed_version(2, 2), "TLSv1.2");
+    CHECK_STR(agreed_version(0, 2), "TLSv1.2");
+    CHECK_STR(agreed_version(1, 1), "no");
 }
 
 int main(void)
@@ -398,7 +391,7 @@ int main(void)
         WITH(another_host_is_refused),
         WITH(both_ends_know_the_binding),
         WITH(bad_settings_are_named),
-        WITH(protocols_are_lists),
+        WITH(versions_that_are_not_allowed_are_not_spoken),
     };
     return cmocka_run_group_tests(tests, before_all, after_all);
 }
