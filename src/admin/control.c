@@ -179,6 +179,7 @@ static void set_paused(const struct session *s, const char *scope, bool paused)
         if (roll_in_scope(roll.items[i], scope)) { atomic_store(&roll.items[i]->paused, paused); }
     }
     mem_free(&roll.items);
+    registry_tell_room(s->office->front->registry);
 }
 
 /* Nobody waits for this answer: the loops are told, that is all. */

@@ -12,6 +12,7 @@ enum lock_rank {
     RANK_LIMITS,       /* counters shared by pools */
     RANK_CACHE,        /* one cache shard */
     RANK_INTERN,       /* interned immutable objects */
+    RANK_NEWS,         /* who waits for what others change */
     RANK_MAILBOX,      /* one worker's mailbox */
     RANK_LEAF,
 };

@@ -14,10 +14,8 @@
 #include "pgwire/compose.h"
 #include "pgwire/frame.h"
 
-enum {
-    PAIRS_MOST = 14, /* besides user and database: what a startup packet of ours has room for */
-    RETRY_US = 50000,
-};
+/* Besides user and database: what a startup packet of ours has room for. */
+enum { PAIRS_MOST = 14 };
 
 struct replication {
     struct client *client;
@@ -25,7 +23,8 @@ struct replication {
     struct server *server; /* NULL: not opened yet, or gone */
     struct server_target target;
     const char *startup[2 * PAIRS_MOST + 1];
-    struct timer retry;
+    struct timer timer;             /* to begin, and to look again */
+    struct news_wait primary, room; /* for a server to be opened */
     void (*told)(void *arg, struct bytes parameters, const struct fault *why);
     uint8_t head[FRAME_HEADER]; /* of the server's message in progress, */
     uint32_t head_len;          /* ... as far as it is here */
@@ -118,23 +117,54 @@ static void on_opened(struct server *s, enum err e)
     buf_done(&parameters);
 }
 
-/* The primary may be known, or the pool have room, a moment later; client_login_timeout ends it. */
-static void open_server(struct timer *t)
+static bool try_to_open(struct replication *x)
 {
-    struct replication *x = container_of(t, struct replication, retry);
     struct client *c = x->client;
-    struct loop *l = c->front->loop;
     const struct node *n = route_primary(c->account->database->topology);
-    if (n == NULL || pool_open_own(c->account->pools[n->index], l, &x->target, x->startup,
-                                   on_opened, x, &x->server) != E_OK) {
-        timer_set(&l->timers, &x->retry, clock_now_us() + RETRY_US);
-    }
+    return n != NULL && pool_open_own(c->account->pools[n->index], c->front->loop, &x->target,
+                                      x->startup, on_opened, x, &x->server) == E_OK;
+}
+
+/* Waits for a primary and for room, client_login_timeout at most. */
+static void open_server(struct replication *x)
+{
+    const struct account *a = x->client->account;
+    struct topology *t = a->database->topology;
+    struct loop *l = x->client->front->loop;
+    bool joined;
+    do {
+        if (try_to_open(x)) {
+            news_leave(&x->primary);
+            news_leave(&x->room);
+            timer_clear(&l->timers, &x->timer);
+            return;
+        }
+        joined = news_join(&t->news, &x->primary, l);
+        joined = news_join(pool_room(a->pools[0]), &x->room, l) || joined;
+    } while (joined);
+    int64_t again_us = route_again_us(t);
+    if (again_us > clock_now_us()) { timer_set(&l->timers, &x->timer, again_us); }
+}
+
+static void on_primary(struct news_wait *w)
+{
+    open_server(container_of(w, struct replication, primary));
+}
+
+static void on_room(struct news_wait *w)
+{
+    open_server(container_of(w, struct replication, room));
+}
+
+static void on_time(struct timer *t)
+{
+    open_server(container_of(t, struct replication, timer));
 }
 
 static void on_refused(struct timer *t)
 {
     struct fault why;
-    struct replication *x = container_of(t, struct replication, retry);
+    struct replication *x = container_of(t, struct replication, timer);
     enum err e = put_startup(x, &why);
     assert(e != E_OK);
     (void)e;
@@ -150,8 +180,10 @@ void replication_start(struct client *c, enum replication_kind kind,
     x->told = told;
     c->replication = x;
     enum err e = put_startup(x, NULL);
-    x->retry.due = e == E_OK ? open_server : on_refused;
-    timer_set(&c->front->loop->timers, &x->retry,
+    x->primary.told = on_primary;
+    x->room.told = on_room;
+    x->timer.due = e == E_OK ? on_time : on_refused;
+    timer_set(&c->front->loop->timers, &x->timer,
               0); /* told() comes from the loop, not from here */
 }
 
@@ -160,7 +192,9 @@ void replication_end(struct client *c)
     struct replication *x = c->replication;
     if (x == NULL) { return; }
     c->replication = NULL;
-    timer_clear(&c->front->loop->timers, &x->retry);
+    timer_clear(&c->front->loop->timers, &x->timer);
+    news_leave(&x->primary);
+    news_leave(&x->room);
     if (x->server != NULL) {
         x->server->torn = true; /* in whatever message it is: no good-bye of ours may follow */
         pool_discard(&x->server, "replication connection ended");

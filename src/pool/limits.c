@@ -19,6 +19,14 @@ void limits_init(struct limits *l)
     *l = (struct limits){0};
     lock_init(&l->lock, RANK_LIMITS);
     dlist_init(&l->hungry);
+    news_init(&l->room);
+}
+
+/* Room may have been made, or hunger stilled. */
+static void drop_and_tell(struct limits *l)
+{
+    lock_drop(&l->lock);
+    news_tell(&l->room);
 }
 
 void limits_done(struct limits *l)
@@ -31,6 +39,7 @@ void limits_done(struct limits *l)
         }
         hmap_done(&l->caps[k]);
     }
+    news_done(&l->room);
     lock_done(&l->lock);
 }
 
@@ -74,7 +83,7 @@ void limits_set(struct limits *l, struct cap *c, int most)
 {
     lock_take(&l->lock);
     c->most = most <= 0 ? UINT_MAX : (unsigned)most;
-    lock_drop(&l->lock);
+    drop_and_tell(l);
 }
 
 unsigned limits_used(struct limits *l, struct cap *c)
@@ -115,7 +124,7 @@ void share_done(struct share *s)
         s->caps[k]->used -= s->slots; /* of servers that were closed without ceremony */
         drop_locked(s->limits, s->caps[k]);
     }
-    lock_drop(&s->limits->lock);
+    drop_and_tell(s->limits);
     s->limits = NULL;
 }
 
@@ -124,7 +133,7 @@ bool share_is_unused(struct share *s)
     lock_take(&s->limits->lock);
     if (atomic_load(&s->oldest_us) == 0) { be_sated_locked(s); }
     bool unused = s->slots == 0 && s->granted == 0 && !s->claimed && dlist_empty(&s->hungry);
-    lock_drop(&s->limits->lock);
+    drop_and_tell(s->limits);
     return unused;
 }
 
@@ -133,7 +142,7 @@ void share_hide(struct share *s)
     lock_take(&s->limits->lock);
     be_sated_locked(s);
     for (unsigned k = 0; k < CAP_KINDS; k++) { dlist_remove(&s->member[k]); }
-    lock_drop(&s->limits->lock);
+    drop_and_tell(s->limits);
 }
 
 void share_show(struct share *s)
@@ -212,7 +221,7 @@ bool share_take(struct share *s)
         }
     }
     if (taken) { be_sated_locked(s); }
-    lock_drop(&l->lock);
+    drop_and_tell(l);
     return taken;
 }
 
@@ -268,7 +277,7 @@ struct share *share_give(struct share *s, struct share *made_for)
     if (made_for != NULL) { made_for->claimed = false; }
     vacate(s);
     struct share *next = grant_locked(s->limits);
-    lock_drop(&s->limits->lock);
+    drop_and_tell(s->limits);
     return next;
 }
 
@@ -281,7 +290,7 @@ struct share *share_rest(struct share *s)
         vacate(s);
         next = grant_locked(s->limits);
     }
-    lock_drop(&s->limits->lock);
+    drop_and_tell(s->limits);
     return next;
 }
 
@@ -326,7 +335,7 @@ struct share *share_yield(struct share *s, int64_t now_us)
     struct share *other = hungriest_locked(l, s, may_claim);
     if (other != NULL && !is_better_used_by(other, s, now_us)) { other = NULL; }
     if (other != NULL) { other->claimed = true; }
-    lock_drop(&l->lock);
+    drop_and_tell(l);
     return other;
 }
 

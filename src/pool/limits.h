@@ -15,6 +15,7 @@
 #include "base/dlist.h"
 #include "base/hmap.h"
 #include "base/sync.h"
+#include "net/news.h"
 
 enum cap_kind { CAP_DATABASE, CAP_USER, CAP_KINDS };
 
@@ -33,6 +34,7 @@ struct limits {
     struct hmap caps[CAP_KINDS];
     struct dlist hungry;
     _Atomic unsigned hungry_count; /* read without the lock: is there anybody to think of? */
+    struct news room;              /* a connection may be opened that could not be before */
 };
 
 struct share { /* a pool's part; embedded in it */

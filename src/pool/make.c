@@ -79,6 +79,7 @@ void pool_configure(struct pool *p, const struct config *cfg)
     p->idle_timeout_us = o->server_idle_timeout_us;
     p->clean_timeout_us = p->target.cancel_timeout_us;
     p->check_delay_us = o->server_check_delay_us;
+    news_tell(&p->share.limits->room); /* it may have grown */
 }
 
 static void add_startup(struct pool *p, unsigned *n, const char *name, const char *value)

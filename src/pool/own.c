@@ -78,6 +78,11 @@ struct server *pool_open_beside(struct pool *p, struct loop *l, struct server_ta
     return s;
 }
 
+struct news *pool_room(struct pool *p)
+{
+    return &p->share.limits->room;
+}
+
 enum err pool_open_own(struct pool *p, struct loop *l, struct server_target *target,
                        const char *const *startup, void (*opened)(struct server *s, enum err e),
                        void *holder, struct server **ret)

@@ -357,6 +357,7 @@ void pool_take_back(struct server *s, bool fresh)
         pool_deliver(s, l);
     } else {
         relieve(p, l, now_us);
+        news_tell(&p->share.limits->room); /* an idle server makes room */
     }
 }
 

@@ -76,12 +76,13 @@ void pool_recover(struct server **s, bool cancel, enum wash wash);
  * A server of the caller's own, with these startup parameters (name, value, ... NULL) in place of
  * the pool's; own.c. target is filled, and borrowed with startup for the server's life; opened() as
  * of server_open(). It ends with pool_discard(), also when it did not open. E_AGAIN: the pool is
- * full or paused; ask again soon.
+ * full or paused, and pool_room() tells when it may be otherwise.
  */
 MUST_USE enum err pool_open_own(struct pool *p, struct loop *l, struct server_target *target,
                                 const char *const *startup,
                                 void (*opened)(struct server *s, enum err e), void *holder,
                                 struct server **ret);
+struct news *pool_room(struct pool *p);
 
 /*
  * The same beside the pool: it is counted and shown nowhere, and ends with server_free(). The

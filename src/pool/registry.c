@@ -194,6 +194,7 @@ struct database *registry_find_locked(struct registry *r, const char *name)
 void registry_retire_locked(struct registry *r, struct database *db)
 {
     atomic_store(&db->retired, true);
+    news_tell(&db->topology->news); /* who waits there is served by what comes after it */
     hmap_remove(&r->names, &db->link);
     dlist_each (node, &db->accounts) {
         account_unlist_locked(r, container_of(node, struct account, node));
@@ -203,6 +204,12 @@ void registry_retire_locked(struct registry *r, struct database *db)
 void registry_pause(struct registry *r, bool paused)
 {
     atomic_store(&r->paused, paused);
+    registry_tell_room(r);
+}
+
+void registry_tell_room(struct registry *r)
+{
+    news_tell(&r->servers.room);
 }
 
 bool registry_is_paused(const struct registry *r)

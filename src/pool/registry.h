@@ -118,6 +118,8 @@ struct hba *registry_hba(struct registry *r); /* one reference for the caller, o
 
 /* PAUSE and RESUME of everything, beside what was said of single databases. */
 void registry_pause(struct registry *r, bool paused);
+/* A database was paused or resumed by itself: who waits for room looks again. */
+void registry_tell_room(struct registry *r);
 bool registry_is_paused(const struct registry *r);
 
 /* Whoever is to know when a database was made from "*"; changed() comes from any thread. */

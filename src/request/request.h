@@ -100,7 +100,8 @@ struct request {
     bool waiting;
     struct server *server;
     struct timer timer;
-    int64_t arrived_us; /* the unit */
+    struct news_wait news; /* of the nodes, while none will do */
+    int64_t arrived_us;    /* the unit */
     int64_t attached_us;
     int64_t began_us;          /* the transaction in progress, at its first statement */
     const struct varset *want; /* settings for this unit; one reference */

@@ -144,6 +144,7 @@ static void free_spare(struct request *r)
 void request_free(struct request *r)
 {
     timer_clear(&r->desk->front->loop->timers, &r->timer);
+    news_leave(&r->news);
     facts_forget(&r->facts);
     varset_unref(&r->want);
     names_forget_portals(r);
@@ -238,6 +239,7 @@ enum move request_fail(struct request *r, const struct fault *why)
 {
     struct client *c = r->client;
     client_log_error(c, why);
+    news_leave(&r->news);
     store_finish(r, false);
     if (r->server != NULL && r->server->expects.count > 0) {
         /* Answers are due before this one. */

@@ -7,8 +7,6 @@
 #include "base/log.h"
 #include "request/request.h"
 
-enum { FAILOVER_LOOK_US = 50000 };
-
 static struct node *choose_replica(const struct request *r)
 {
     const struct client *c = r->client;
@@ -37,13 +35,38 @@ bool route_keeps_from_primary(const struct request *r)
            !(r->filling && db->cache == CACHE_REDIS);
 }
 
+static void on_news(struct news_wait *w)
+{
+    struct request *r = container_of(w, struct request, news);
+    if (!r->waiting || r->server != NULL || r->step != STEP_ROUTE) { return; }
+    request_unwait(r);
+    request_resume(r->client);
+}
+
+static bool may_wait_for_node(const struct request *r)
+{
+    return clock_now_us() - r->arrived_us < r->client->front->config->o.failover_wait_us;
+}
+
+/* Until what is known of the nodes has changed, or again_us (0: none), or failover_wait is over. */
+static enum move await_news(struct request *r, int64_t again_us)
+{
+    r->step = STEP_ROUTE;
+    r->news.told = on_news;
+    struct topology *t = r->client->account->database->topology;
+    if (news_join(&t->news, &r->news, r->client->front->loop)) {
+        return MOVE_AGAIN;
+    } /* look once more */
+    int64_t over_us = r->arrived_us + r->client->front->config->o.failover_wait_us;
+    request_wait(r, again_us != 0 && again_us < over_us ? again_us : over_us);
+    return MOVE_WAIT;
+}
+
 /* No node will do now: one may soon. */
 static enum move await_node(struct request *r, const char *failed, const char *hint)
 {
-    int64_t now_us = clock_now_us();
-    if (now_us - r->arrived_us < r->client->front->config->o.failover_wait_us) {
-        request_wait(r, now_us + FAILOVER_LOOK_US);
-        return MOVE_WAIT;
+    if (may_wait_for_node(r)) {
+        return await_news(r, route_again_us(r->client->account->database->topology));
     }
     struct fault why;
     (void)fault_state(&why, E_LOST, "57P03", "%s", failed);
@@ -112,6 +135,7 @@ static void attach(struct request *r)
     struct stats *st = client_stats(r->client);
     r->server = r->ticket.server;
     r->ticket.server = NULL;
+    news_leave(&r->news);
     r->nodes_tried = 0;
     r->attached_us = loop_now(r->client->front->loop);
     r->client->wait_since_us = 0;
@@ -137,10 +161,10 @@ static enum move try_elsewhere(struct request *r)
     const struct options *o = &c->front->config->o;
     bool probed = atomic_load(&t->probed);
     bool dead = why.code != E_AUTH && why.code != E_SERVER;
-    if (probed && dead && clock_now_us() - r->arrived_us < o->failover_wait_us) {
-        r->step = STEP_ROUTE;
-        request_wait(r, clock_now_us() + FAILOVER_LOOK_US);
-        return MOVE_WAIT;
+    if (probed && dead && may_wait_for_node(r)) {
+        /* The node may be well and only its pool barred for a while. */
+        int64_t retry_us = o->server_login_retry_us > 0 ? o->server_login_retry_us : ROUTE_RETRY_US;
+        return await_news(r, clock_now_us() + retry_us);
     }
     /* Nothing probes: the next host of the list, each once. */
     const struct node *next = probed || !dead ? NULL : route_primary(t);

@@ -17,9 +17,11 @@ struct topology *topology_new(const struct database_config *db)
     t->count = db->hosts_count;
     t->balance =
         db->load_balance_hosts != NULL && strcmp(db->load_balance_hosts, "round-robin") == 0;
+    news_init(&t->news);
     t->nodes = mem_array(struct node, t->count > 0 ? t->count : 1);
     for (size_t i = 0; i < t->count; i++) {
         struct node *n = &t->nodes[i];
+        n->topology = t;
         n->host = mem_strdup(db->hosts[i].host);
         n->port = db->hosts[i].port;
         n->index = (unsigned)i;
@@ -50,6 +52,7 @@ void topology_free(struct topology **t)
         lock_done(&(*t)->nodes[i].error_lock);
         mem_free(&(*t)->nodes[i].host);
     }
+    news_done(&(*t)->news);
     mem_free(&(*t)->nodes);
     mem_free(t);
 }
@@ -81,6 +84,18 @@ static struct node *first_worth_trying(struct topology *t)
         if (worth_trying(n)) { return n; }
     }
     return NULL;
+}
+
+int64_t route_again_us(const struct topology *t)
+{
+    int64_t again_us = 0;
+    for (size_t i = 0; i < t->count && !atomic_load(&t->probed); i++) {
+        int64_t failed_us = atomic_load(&t->nodes[i].failed_us);
+        if (failed_us == 0) { continue; }
+        int64_t then_us = failed_us + ROUTE_RETRY_US;
+        if (again_us == 0 || then_us < again_us) { again_us = then_us; }
+    }
+    return again_us;
 }
 
 struct node *route_primary(struct topology *t)
@@ -143,6 +158,7 @@ void route_node_worked(struct node *n)
     if (atomic_load_explicit(&n->up, memory_order_relaxed)) { return; }
     atomic_store(&n->failed_us, 0);
     atomic_store(&n->up, true);
+    news_tell(&n->topology->news);
 }
 
 void route_node_demoted(struct node *n)

@@ -11,10 +11,12 @@
 
 #include "base/sync.h"
 #include "config/config.h"
+#include "net/news.h"
 
 enum node_role { NODE_UNKNOWN, NODE_PRIMARY, NODE_REPLICA };
 
 struct node {
+    struct topology *topology;
     char *host;
     int port;
     unsigned index;               /* in its topology */
@@ -41,6 +43,7 @@ struct topology {
     _Atomic unsigned next; /* round robin */
     bool balance;          /* load_balance_hosts = round-robin: without probes all are alike */
     _Atomic uint32_t timeline; /* the newest that any node was seen on; no older one is followed */
+    struct news news;          /* another node may be chosen than a moment ago, or one at last */
 };
 
 /* Without probes, a node that failed or turned out to be a replica is tried again after this. */
@@ -56,9 +59,13 @@ void node_set_error(struct node *n, const char *text);
 /*
  * The node that takes writes: the primary of the highest timeline that is up; without probes the
  * first node in order (each in turn, when told to) that is not marked down, or the only one there
- * is. NULL: none now, or (for one round of probes at most) none known yet: ask again soon.
+ * is. NULL: none now, or (for one round of probes at most) none known yet: t->news tells of one, or
+ * it is time to ask again at route_again_us().
  */
 struct node *route_primary(struct topology *t);
+/* When a node that failed is tried again because nothing probes; 0: no time will change anything.
+ */
+int64_t route_again_us(const struct topology *t);
 /*
  * A replica that is up, lags at most max_lag_us and has replayed every commit acknowledged up to
  * and including since_us (0: none is asked for); round robin among those. NULL: none, or

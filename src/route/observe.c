@@ -34,6 +34,7 @@ void observer_init(struct observer *o, struct topology *t)
 void observer_done(struct observer *o)
 {
     atomic_store(&o->topology->settling, false);
+    news_tell(&o->topology->news);
     mem_free(&o->said_us);
     mem_free(&o->heard);
 }
@@ -253,8 +254,37 @@ static void believe(struct observer *o, struct node *n, const struct observed *a
     }
 }
 
+/* What choosing a node goes by. */
+struct standing {
+    int role;
+    bool up, probed, settling;
+    uint32_t timeline;
+    int64_t caught_up_us;
+};
+
+static struct standing standing_of(const struct topology *t, const struct node *n)
+{
+    return (struct standing){.role = atomic_load(&n->role),
+                             .up = atomic_load(&n->up),
+                             .probed = atomic_load(&t->probed),
+                             .settling = atomic_load(&t->settling),
+                             .timeline = atomic_load(&n->timeline),
+                             .caught_up_us = atomic_load(&n->caught_up_us)};
+}
+
+static void tell_if_changed(struct topology *t, const struct node *n, const struct standing *was)
+{
+    struct standing is = standing_of(t, n);
+    if (is.role != was->role || is.up != was->up || is.probed != was->probed ||
+        is.settling != was->settling || is.timeline != was->timeline ||
+        is.caught_up_us != was->caught_up_us) {
+        news_tell(&t->news);
+    }
+}
+
 void observer_answer(struct observer *o, struct node *n, const struct observed *a, int64_t now_us)
 {
+    struct standing was = standing_of(o->topology, n);
     if (a->system_id != 0) {
         if (o->system_id == 0) { o->system_id = a->system_id; }
         atomic_store(&n->system_id, a->system_id);
@@ -262,6 +292,7 @@ void observer_answer(struct observer *o, struct node *n, const struct observed *
     atomic_store(&n->probed_us, now_us);
     believe(o, n, a, now_us);
     hear(o, n);
+    tell_if_changed(o->topology, n, &was);
 }
 
 void observer_lost(struct observer *o, struct node *n)
@@ -273,15 +304,19 @@ void observer_lost(struct observer *o, struct node *n)
 
 void observer_failed(struct observer *o, struct node *n, const char *reason, int64_t now_us)
 {
+    struct standing was = standing_of(o->topology, n);
     observer_lost(o, n);
     mark_down(o, n, "node_down", reason, now_us);
     hear(o, n);
+    tell_if_changed(o->topology, n, &was);
 }
 
 void observer_refused(struct observer *o, struct node *n, const char *reason, int64_t now_us)
 {
+    struct standing was = standing_of(o->topology, n);
     say_trouble(o, n, "probe_refused", reason, false, now_us);
     hear(o, n);
+    tell_if_changed(o->topology, n, &was);
 }
 
 bool observer_wants_timeline(const struct observer *o, const struct node *n)

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from harness import wire
-from harness.process import forbid, give_away, wait_for
+from harness.process import forbid, free_port, give_away, wait_for
 
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -32,6 +32,25 @@ FORMS = {
     "redis_url": ["nonsense", "redis://", "redis://h:0"],
     "syslog_facility": ["cellar", ""],
 }
+
+
+def test_who_waits_for_a_node_goes_where_a_reload_says(run_pgusher, cluster):
+    good = cluster.primary.connstr
+    p = run_pgusher({"app": good}, monitor_user="postgres", failover_wait=100_000, query_wait_timeout=0)
+
+    def lead_to(line):
+        p.databases["app"] = line
+        p.write()
+        p.console("RELOAD")
+
+    c = p.raw()
+    c.startup(user="postgres")
+    lead_to(f"host=127.0.0.1,127.0.0.1 port={free_port()},{free_port()} dbname=app")
+    wait_for("probes", lambda: p.log().count("event=node_down") == 2)
+    c.send(wire.query("SELECT 1"))
+    assert c.quiet(0.3)
+    lead_to(good)
+    assert c.until_ready().value() == "1"
 
 
 def number(text):

@@ -150,6 +150,42 @@ def test_it_counts_in_the_size_of_its_pool(proxy, cluster):
     assert pooled.until_ready().status == "I"
 
 
+def waiting(p):
+    """A replication client that is not let in yet."""
+    c = p.raw()
+    c.send(wire.startup(user="postgres", database="app", replication="database"))
+    assert c.quiet(0.3)
+    return c
+
+
+@pytest.mark.parametrize("scope", ["", " app"])
+def test_a_resume_lets_it_in(proxy, scope):
+    proxy.console("PAUSE" + scope)
+    c = waiting(proxy)
+    proxy.console("RESUME" + scope)
+    assert c.until_ready().status == "I"
+
+
+def test_a_reload_with_more_room_lets_it_in(run_pgusher, cluster):
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1)
+    first = open_raw(p)
+    c = waiting(p)
+    p.options["default_pool_size"] = 2
+    p.write()
+    p.console("RELOAD")
+    assert c.until_ready().status == "I"
+    first.close()
+
+
+def test_a_server_that_becomes_idle_makes_room(run_pgusher, cluster):
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1)
+    busy = p.connect(user="postgres", autocommit=False)
+    busy.execute("SELECT 1")
+    c = waiting(p)
+    busy.commit()
+    assert c.until_ready().status == "I"
+
+
 @pytest.mark.parametrize("limit", ["max_db_connections", "max_user_connections"])
 def test_it_counts_in_the_limits_of_its_database_and_user(run_pgusher, cluster, limit):
     p = run_pgusher({"app": cluster.primary.connstr}, **{limit: 1})
