@@ -9,12 +9,12 @@
 #include "pgwire/frame.h"
 #include "request/request.h"
 
-enum { TRIES = 3, KEEP_MOST = 16384 };
+enum { TRIES = 3 };
 
 static bool may_meet_old_plan(const struct request *r)
 {
     const struct unit *u = &r->unit;
-    if (u->kind != UNIT_BATCH || !u->sync || u->raw.len > KEEP_MOST) { return false; }
+    if (u->kind != UNIT_BATCH || !u->sync || u->raw.len > AGAIN_MOST) { return false; }
     if (u->plain) { return u->bind.statement[0] != '\0' || r->kept; }
     return u->has_parse && !u->has_bind && u->executes == 0;
 }

@@ -2,8 +2,9 @@
  * Statements without a name that come again and again are kept prepared under names of ours, so
  * that PostgreSQL parses and plans them once. The client's Parse is answered when its Bind has
  * shown that PostgreSQL would have taken it; an error that comes instead is had anew, outside of
- * transactions, from the batch as it came (relay.c), as an error of the Parse's could not be told
- * from the Bind's.
+ * transactions, from the batch as it came (again.c), as an error of the Parse's could not be told
+ * from the Bind's. So nothing may have gone before it that is not done, and nothing goes behind it
+ * until then: who sends many at once, or is in a transaction, has each of them parsed.
  */
 #include "base/hmap.h"
 #include "pgwire/frame.h"
@@ -20,18 +21,25 @@ static bool is_hot(struct desk *d, struct bytes text)
     return false;
 }
 
-/* A temporary table may hide another; what the transaction changed of tables, plans do not survive
-   inside of it. */
+/* A temporary table may hide another. */
 static bool may_keep(const struct request *r)
 {
     const struct client *c = r->client;
     const struct server *s = r->server;
     const struct statement *st = r->facts.only;
     return c->account->database->config->o.prepare_unnamed && s->target->max_prepared > 0 &&
-           !r->as_it_is && c->status != 'E' && (c->pins & ~(uint32_t)PIN_SESSION) == 0 &&
-           !r->writes_all && s->odd_context == 0 && !r->facts.unknown && st != NULL &&
+           !r->as_it_is && r->sole && !r->batch_open && c->status == 'I' &&
+           r->unit.raw.len <= AGAIN_MOST && !r->followed &&
+           (c->pins & ~(uint32_t)PIN_SESSION) == 0 && !r->writes_all && s->odd_context == 0 &&
+           !r->facts.unknown && st != NULL &&
            (st->kind == STMT_SELECT || st->kind == STMT_MODIFY) && st->pins == 0 &&
            (st->flags & STMT_WRITES_ALL) == 0;
+}
+
+bool kept_is_bound(const struct request *r)
+{
+    const struct expect *x = expects_head(&r->server->expects);
+    return !r->kept || x == NULL || !x->held;
 }
 
 bool kept_send(struct request *r, const struct prepared *p)

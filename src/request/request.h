@@ -112,6 +112,7 @@ struct request {
     bool left_drops;      /* ... or to be thrown away */
     bool row_drops;       /* the same of the server's row in progress */
     bool sole;            /* nothing else was under way when the unit was sent */
+    bool followed;        /* the client has sent more than the unit */
     unsigned tries;       /* of a read that was asked again */
     unsigned nodes_tried; /* that gave no server */
     bool batch_open;      /* extended messages were sent that no Sync closed */
@@ -266,6 +267,7 @@ void virtual_complete(struct request *r, const char *tag, uint8_t status);
 
 /* ---- again.c: what had no effect is run once more */
 /* The unit has been sent. whole: no batch was open before it. */
+enum { AGAIN_MOST = 16384 }; /* bytes of a unit that is kept for it */
 void again_keep(struct request *r, bool whole);
 /* It reads, and nothing of its answer was passed on. */
 bool again_may_go_elsewhere(const struct request *r);
@@ -374,6 +376,8 @@ bool names_are_carried(const struct client *c);
 /* ---- kept.c: statements without a name that are kept prepared */
 /* Sends the plain, unnamed batch so, if it may and is worth it. */
 bool kept_send(struct request *r, const struct prepared *p);
+/* false: the server has not taken it yet, and it may have to be sent once more. */
+bool kept_is_bound(const struct request *r);
 
 /* ---- failed.c */
 /* The server itself is to refuse the text, as it does not end a failed transaction. */

@@ -382,6 +382,7 @@ static size_t run_steps(struct client *c, struct request *r, struct bytes in, bo
         assert(e == E_OK);
         r->unit.text = unit_text(r);
     }
+    r->followed = in.len > r->unit.size;
     for (;;) {
         enum move m = steps[r->step](r);
         if (m == MOVE_ON) { r->step++; }

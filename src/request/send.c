@@ -18,6 +18,7 @@ static bool must_wait_for_answers(const struct request *r)
     if (s->expects.count == 0 || r->batch_open) { return false; }
     if (r->copies) { return true; }  /* what ends it is to be told as the client sent it: road.c */
     if (r->remakes) { return true; } /* the next unit may use it, and would not find it */
+    if (!kept_is_bound(r)) { return true; }
     const struct statement *st = r->facts.only;
     bool changes = r->facts.pins != 0 || r->chains || r->facts.discards ||
                    (r->facts.flags & STMT_RESETS_ALL) != 0 || st == NULL || st->kind == STMT_SET ||

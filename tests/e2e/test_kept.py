@@ -41,8 +41,26 @@ def play(port, node, table):
         change(f"ALTER TABLE {table} OWNER TO app")
         take(wire.query("BEGIN"), wire.query(f"ALTER TABLE {table} ADD c int"), ask(text, "1"), wire.query("COMMIT"))
         take(wire.query("SELECT name FROM pg_prepared_statements"), ask(text, "1"))
-        c.send(*[ask(text, "x" if i == 2 else "1") for i in range(5)])
-        seen += [answer(c.until_ready()) for _ in range(5)]
+
+        def take_at_once(*messages):
+            c.send(*messages)
+            seen.extend(answer(c.until_ready()) for _ in messages)
+
+        take_at_once(*[ask(text, "x" if i == 2 else "1") for i in range(5)])
+        # Others change the table; then come many at once, a transaction, and one right behind another.
+        take(*[ask(text, "1")] * 8)
+        change(f"ALTER TABLE {table} ADD d int DEFAULT 4")
+        take_at_once(*[ask(text, "1")] * 3)
+        take(*[ask(text, "1")] * 8)
+        change(f"ALTER TABLE {table} ADD e int DEFAULT 5")
+        take(wire.query("BEGIN"), ask(text, "1"), ask(text, "1"), wire.query("COMMIT"), ask(text, "1"))
+        take(*[ask(text, "1")] * 8)
+        change(f"ALTER TABLE {table} ADD f int DEFAULT 6")
+        c.send(ask(text, "1"))
+        c.send(ask(text, "1"))
+        seen += [answer(c.until_ready()) for _ in range(2)]
+        change(f"ALTER TABLE {table} ALTER a TYPE int8")
+        take(ask(text, "3000000000"), ask(text, "1"))
     return seen
 
 
@@ -72,14 +90,14 @@ def run_often(p, text):
 
 
 def test_postgresql_parses_it_a_few_times(run_pgusher, cluster):
-    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1, workers=1, prepare_unnamed=1)
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1, workers=1)
     assert run_often(p, "SELECT $1::int") < 10
 
 
 @pytest.mark.parametrize("options, text", [({"prepare_unnamed": 0}, "SELECT $1::int"), ({"max_prepared_statements": 0}, "SELECT $1::int"),
                                            ({}, "SHOW server_version")])
 def test_what_is_not_to_be_kept_is_parsed_each_time(run_pgusher, cluster, options, text):
-    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1, workers=1, **{"prepare_unnamed": 1, **options})
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1, workers=1, **options)
     if "$1" in text:
         assert run_often(p, text) == 200
         return
@@ -93,7 +111,7 @@ def test_what_is_not_to_be_kept_is_parsed_each_time(run_pgusher, cluster, option
 
 
 def test_texts_that_come_once_are_not_kept(run_pgusher, cluster):
-    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1, prepare_unnamed=1)
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1)
     with p.raw() as c:
         c.startup()
         for i in range(300):
