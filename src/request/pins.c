@@ -69,7 +69,9 @@ void pins_discarded(struct request *r)
     c->pins = counts(c) ? 0 : PIN_SESSION;
     c->settings_unclear = false;
     c->sequences_on = 0;
-    /* It is the first of what is under way: what that pins comes after it. */
+    /* It is the first of what is under way: what that pins comes after it. Settings of the
+       session's start are carried again. */
+    r->pins &= ~(uint32_t)PIN_STARTUP;
 }
 
 void pins_settle(struct request *r, bool failed)
