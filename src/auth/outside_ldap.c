@@ -37,7 +37,11 @@ enum err outside_load_ldap(struct fault *why)
     static const char *const names[] = {LDAP_CALLS(LDAP_NAME)};
     _Static_assert(sizeof ldap == sizeof names, "a pointer for each name");
     if (ldap.initialize != NULL) { return E_OK; }
-    return library_load(LDAP_LIBRARY, names, sizeof names / sizeof names[0], &ldap, why);
+    enum err e = library_load(LDAP_LIBRARY, names, sizeof names / sizeof names[0], &ldap, why);
+    /* Its first call sets it up, and that must not be two threads' (ldap_initialize(3)). */
+    int version;
+    if (e == E_OK) { (void)ldap.get_option(NULL, LDAP_OPT_PROTOCOL_VERSION, &version); }
+    return e;
 }
 
 /* ld NULL: there is no connection yet. What the library has to add is told too: of TLS, that is
