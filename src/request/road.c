@@ -310,7 +310,7 @@ static size_t take_copy(struct request *r, struct bytes in, struct frame f)
 }
 
 /* Flush and Sync say nothing to COPY. But where it has failed by the data before it, a Sync does:
- * relay.c. */
+ * errors.c. */
 static size_t take_copy_sync(struct request *r, struct bytes in, struct frame f)
 {
     size_t here = f.size < in.len ? f.size : in.len;
