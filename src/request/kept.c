@@ -30,7 +30,7 @@ static bool may_keep(const struct request *r)
     return c->account->database->config->o.prepare_unnamed && s->target->max_prepared > 0 &&
            !r->as_it_is && r->sole && !r->batch_open && c->status == 'I' &&
            r->unit.raw.len <= AGAIN_MOST && !r->followed &&
-           (c->pins & ~(uint32_t)PIN_SESSION) == 0 && !r->writes_all && s->odd_context == 0 &&
+           (c->pins & ~(uint32_t)PIN_SESSION) == 0 && !r->writes_all && s->odd_reading == 0 &&
            !r->facts.unknown && st != NULL &&
            (st->kind == STMT_SELECT || st->kind == STMT_MODIFY) && st->pins == 0 &&
            (st->flags & STMT_WRITES_ALL) == 0;
@@ -49,7 +49,7 @@ bool kept_send(struct request *r, const struct prepared *p)
     if (!may_keep(r) || (!server_has(s, p) && !is_hot(r->desk, p->text))) { return false; }
     char name[PREPARED_NAME];
     server_need(s, p);
-    server_statement_name(s, p, name);
+    prepared_name(p, name);
     expects_push_fake(&s->expects, '1', p, "");
     expects_at(&s->expects, s->expects.count - 1)->held = true;
     extended_put_bind(&s->stream.out, u->bind.portal, name, u->bind.rest);

@@ -35,6 +35,20 @@ static bool is_eligible(const struct request *r)
              client_statement(c, r->unit.parse.name) != NULL); /* taken: the server says so */
 }
 
+/* How a server would read what is parsed now. */
+static struct reading reading(const struct request *r)
+{
+    return (struct reading){.settings = varset_reading(r->want)};
+}
+
+/* What was prepared under other settings has another answer than its text would have now. */
+static bool is_read_as_now(const struct request *r)
+{
+    if (r->unit.kind != UNIT_BATCH || r->unit.has_parse) { return true; }
+    const struct prepared *p = pending_statement(r, r->unit.bind.statement);
+    return p == NULL || reading_equal(p->reading, reading(r));
+}
+
 static bool is_keyed(const struct judgement *j, const char *name)
 {
     for (unsigned i = 0; i < j->keyed_count; i++) {
@@ -105,7 +119,7 @@ static void answer(struct request *r, struct cache_entry *e)
     struct buf *out = &c->stream.out;
     if (u->has_parse) {
         const struct prepared *p =
-            prepared_intern(u->parse.text, u->parse.types, u->parse.types_count);
+            prepared_intern(u->parse.text, u->parse.types, u->parse.types_count, reading(r));
         client_name_statement(c, u->parse.name, p);
         prepared_unref(&p);
         compose_bare(out, '1');
@@ -153,7 +167,7 @@ enum move step_lookup(struct request *r)
         struct fault why;
         if (make_settings(r, &why) != E_OK) { return request_fail(r, &why); }
     }
-    if (!is_eligible(r)) { return MOVE_ON; }
+    if (!is_eligible(r) || !is_read_as_now(r)) { return MOVE_ON; }
     const struct known *k = desk_known(r->desk, c->account->database);
     if (r->cache.state == NULL) { make_key(r, k); }
     const struct cache_question q = {

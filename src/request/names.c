@@ -24,10 +24,15 @@ bool names_are_carried(const struct client *c)
     return c->account->database->config->o.max_prepared_statements > 0;
 }
 
+static bool may_close(const struct request *r)
+{
+    return !r->server->copy_in && names_are_carried(r->client);
+}
+
 /* In a failed transaction the server refuses all of it. */
 static bool may_prepare(const struct request *r)
 {
-    return r->client->status != 'E' && !r->server->copy_in && names_are_carried(r->client);
+    return r->client->status != 'E' && may_close(r);
 }
 
 static struct statement *statement_of(const struct request *r, struct bytes text)
@@ -39,6 +44,20 @@ static struct statement *statement_of(const struct request *r, struct bytes text
 bool names_are_in(const struct request *r, struct bytes text)
 {
     return r->facts.names && statement_of(r, text)->named_count > 0;
+}
+
+/* Only of what PostgreSQL analyses when it parses is it of interest; the rest may not be able to
+   share a transaction with settings around it. */
+static bool is_analysed(const struct request *r, struct bytes text)
+{
+    const bool alone = r->unit.kind == UNIT_BATCH && r->unit.plain && r->facts.only != NULL;
+    const struct statement *st = alone ? r->facts.only : statement_of(r, text);
+    return (st->flags & STMT_FUSIBLE) != 0 || st->kind == STMT_PREPARE;
+}
+
+struct reading names_reading(const struct request *r, struct bytes text)
+{
+    return is_analysed(r, text) ? server_reading(r->server) : reading_any();
 }
 
 /* ---- what the names must mean on the server -------------------------------------------------- */
@@ -155,7 +174,7 @@ enum move names_prepare(struct request *r)
 
 void names_use(struct request *r, const char *name, const struct prepared *p)
 {
-    if (may_prepare(r)) { server_need_name(r->server, name, p); }
+    if (p == NULL ? may_close(r) : may_prepare(r)) { server_need_name(r->server, name, p); }
 }
 
 void names_parse(struct request *r, struct bytes text)
@@ -197,7 +216,9 @@ void names_bind(struct request *r, const char *portal, const struct prepared *p)
     struct named_portal *made = mem_zeroed(sizeof *made + size);
     memcpy(made->name, portal, size);
     made->statement = statement_ref(st);
-    if (st->named[0].what == NAMING_PREPARE) { made->made = prepared_intern_sql(p->text); }
+    if (st->named[0].what == NAMING_PREPARE) {
+        made->made = prepared_intern_sql(p->text, names_reading(r, p->text));
+    }
     made->next = r->portals;
     r->portals = made;
     names_parse(r, p->text);
@@ -250,7 +271,9 @@ void names_query(struct request *r)
     for (uint32_t i = 0; i < st->named_count; i++) {
         const struct stmt_named *n = &st->named[i];
         const struct prepared *p = NULL;
-        if (n->what == NAMING_PREPARE) { p = prepared_intern_sql(own_text(text, n)); }
+        if (n->what == NAMING_PREPARE) {
+            p = prepared_intern_sql(own_text(text, n), server_reading(r->server));
+        }
         add_naming(r, n, p);
         prepared_unref(&p);
     }

@@ -134,7 +134,7 @@ struct request {
     bool retelling;       /* those are being set; the client's ReadyForQuery follows */
     bool naming;          /* what the unit names is being made on the server */
     bool unnameable;      /* ... and that failed: its error is the unit's answer */
-    bool chains;          /* AND CHAIN is under way: ROLLBACK ends a transaction that goes on */
+    bool chains;          /* a ROLLBACK under way may end a transaction and begin another */
     bool partly;          /* what is under way may have committed some when it fails */
     bool dates;           /* DateStyle is being set, perhaps by a part of it */
     bool undoable;        /* an error of what is under way undoes all of it */
@@ -372,6 +372,8 @@ void names_forget_portals(struct request *r);
 /* The text's meaning depends on who has it: interned for this client alone. */
 bool names_are_in(const struct request *r, struct bytes text);
 bool names_are_carried(const struct client *c);
+/* How the server will have read a text that is parsed now. */
+struct reading names_reading(const struct request *r, struct bytes text);
 
 /* ---- kept.c: statements without a name that are kept prepared */
 /* Sends the plain, unnamed batch so, if it may and is worth it. */

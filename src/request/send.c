@@ -180,9 +180,10 @@ static void forward(struct server *s, struct bytes message)
 }
 
 /* Drivers parse the same text again and again. */
-static bool same_as(const struct prepared *p, const struct parse_msg *m)
+static bool same_as(const struct prepared *p, const struct parse_msg *m, struct reading how)
 {
-    return p != NULL && p->types_count == m->types_count && bytes_equal(p->text, m->text) &&
+    return p != NULL && !p->by_sql && reading_equal(p->reading, how) &&
+           p->types_count == m->types_count && bytes_equal(p->text, m->text) &&
            (m->types_count == 0 || memcmp(p->types, m->types, 4 * (size_t)m->types_count) == 0);
 }
 
@@ -192,23 +193,19 @@ static void send_refused_parse(struct request *r, const struct prepared *p, cons
     struct server *s = r->server;
     char ours[PREPARED_NAME];
     server_need(s, p); /* an error in the text itself comes first */
-    server_statement_name(s, p, ours);
+    prepared_name(p, ours);
     extended_put_parse(&s->stream.out, ours, p->text, p->types, p->types_count);
     expects_push_taken(&s->expects, p, name);
-    expects_at(&s->expects, s->expects.count - 1)->id = server_context(s);
 }
 
 static const struct prepared *intern(const struct request *r, const struct parse_msg *m)
 {
-    const struct server *s = r->server;
-    if (m->name[0] != '\0' && names_are_in(r, m->text)) {
-        return prepared_intern_of(r->client->id, m->text, m->types, m->types_count);
-    }
-    const struct prepared *latest = r->client->unnamed;
-    if (same_as(s->unnamed, m)) { return prepared_ref(s->unnamed); }
-    return same_as(latest, m) && latest->of == 0 && !latest->by_sql
-               ? prepared_ref(latest)
-               : prepared_intern(m->text, m->types, m->types_count);
+    const struct prepared *on_server = r->server->unnamed, *latest = r->client->unnamed;
+    struct reading how = names_reading(r, m->text);
+    if (m->name[0] != '\0' && names_are_in(r, m->text)) { how.of = r->client->id; }
+    if (same_as(on_server, m, how)) { return prepared_ref(on_server); }
+    if (same_as(latest, m, how)) { return prepared_ref(latest); }
+    return prepared_intern(m->text, m->types, m->types_count, how);
 }
 
 /* The client's Parse goes as it is, under the client's name. */
@@ -216,10 +213,7 @@ static void expect_own_parse(struct request *r, const struct prepared *p, const 
 {
     struct server *s = r->server;
     prepared_unref(&s->unnamed);
-    if (name[0] == '\0') {
-        s->unnamed = prepared_ref(p);
-        s->unnamed_context = server_context(s);
-    }
+    if (name[0] == '\0') { s->unnamed = prepared_ref(p); }
     expects_push_named(&s->expects, EXPECT_PARSE, p, name);
     stats_add(&client_stats(r->client)->server_parses, 1);
 }
@@ -248,23 +242,6 @@ static void send_parse(struct request *r, struct bytes message, struct bytes bod
     prepared_unref(&p);
 }
 
-/* The unnamed statement is this one, or surely none. */
-static void need_unnamed(struct server *s, const struct prepared *p)
-{
-    if (s->unnamed == p && p != NULL && s->unnamed_context == server_context(s)) { return; }
-    if (p == NULL) {
-        extended_put_target(&s->stream.out, 'C', 'S', "");
-        expects_push(&s->expects, EXPECT_CLOSE, OWNER_NOBODY, NULL);
-    } else {
-        extended_put_parse(&s->stream.out, "", p->text, p->types, p->types_count);
-        expects_push(&s->expects, EXPECT_PARSE, OWNER_NOBODY, p);
-        expects_at(&s->expects, s->expects.count - 1)->unnamed = true;
-    }
-    prepared_unref(&s->unnamed);
-    s->unnamed = p == NULL ? NULL : prepared_ref(p);
-    s->unnamed_context = server_context(s);
-}
-
 /*
  * The name to use on the server for the client's name. A name it never gave stays as it is, so that
  * the server's error tells it; but never one of ours. Returns the id of what has a name of ours.
@@ -274,7 +251,7 @@ static uint64_t name_on_server(struct request *r, const char *name, const struct
 {
     struct server *s = r->server;
     if (name[0] == '\0') {
-        need_unnamed(s, p);
+        server_need_unnamed(s, p);
         ours[0] = '\0';
     } else if (p != NULL && p->by_sql) {
         names_use(r, name, p);
@@ -285,7 +262,7 @@ static uint64_t name_on_server(struct request *r, const char *name, const struct
         (void)snprintf(ours, PREPARED_NAME + 64, "%s%.80s", forged ? "?" : "", name);
     } else {
         server_need(s, p);
-        server_statement_name(s, p, ours);
+        prepared_name(p, ours);
         return p->id;
     }
     return 0;
@@ -493,7 +470,8 @@ static void expect_effects(struct request *r)
     const struct statement *s = f->only;
     r->pins |= f->pins;
     renew_note_sent(r);
-    if (f->local) { server_reads_oddly(r->server); }
+    const bool unfollowed = ((c->pins | r->pins) & (PIN_SETTING | PIN_UNKNOWN)) != 0;
+    if (f->local || unfollowed || (s == NULL && f->sets)) { server_reads_oddly(r->server); }
     r->frees = r->frees || (f->flags & (STMT_FREES | STMT_TEMP_DROP | STMT_ROLLS_BACK_TO)) != 0;
     if (f->writes_all) { r->writes_all = true; }
     for (unsigned i = 0; i < f->writes_count; i++) {
@@ -520,8 +498,10 @@ static void expect_effects(struct request *r)
         return;
     }
     if (s == NULL && f->sets) { r->pins |= PIN_SETTING; }
-    r->chains = r->chains || (f->flags & STMT_CHAIN) != 0;
     const bool sole_end = s != NULL && (s->kind == STMT_COMMIT || s->kind == STMT_ROLLBACK);
+    const bool goes_on = (f->flags & STMT_CHAIN) != 0 || /* or with a BEGIN behind it */
+                         (f->ends && !sole_end && (f->flags & STMT_ROLLS_BACK_TO) == 0);
+    r->chains = r->chains || goes_on;
     r->ends = sole_end && !r->chains ? s->kind : STMT_EMPTY;
     r->commits = r->commits || (sole_end ? s->kind == STMT_COMMIT : f->ends);
     r->partly = (f->flags & STMT_TRANSACTION) != 0 ||
@@ -542,8 +522,9 @@ static void expect_effects(struct request *r)
     if (s != NULL && (s->kind == STMT_SET || s->kind == STMT_RESET) && !carry_setting(r, s)) {
         r->pins |= PIN_SETTING;
     }
-    if (sole_end && r->chains) { /* COMMIT, too, rolls back what has failed */
-        server_goes_back(r->server, r->server->have, !r->server->have_unsure);
+    if (goes_on) { /* COMMIT, too, rolls back what has failed */
+        bool sets = (r->pins & PIN_SETTING) != 0;
+        server_goes_back(r->server, r->server->have, !r->server->have_unsure && !sets);
     }
     bool known = !f->savepoints;
     if (s != NULL && s->kind != STMT_MULTI && f->savepoints) {

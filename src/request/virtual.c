@@ -17,7 +17,7 @@ void virtual_complete(struct request *r, const char *tag, uint8_t status)
     if (u->kind == UNIT_BATCH) {
         if (u->has_parse) {
             const struct prepared *p =
-                prepared_intern(u->parse.text, u->parse.types, u->parse.types_count);
+                prepared_intern(u->parse.text, u->parse.types, u->parse.types_count, reading_any());
             client_name_statement(c, u->parse.name, p);
             prepared_unref(&p);
             compose_bare(out, '1');

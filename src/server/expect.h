@@ -47,7 +47,7 @@ struct expect {
     bool taken;    /* PARSE that the server refuses, because it has the name; ours: the client is to
                       read its own */
     const struct prepared *prepared; /* PARSE, CLOSE of a server-side name: one reference */
-    uint64_t id; /* BIND, DESCRIBE: of the server-side statement, or 0; PARSE: its context */
+    uint64_t id;                     /* BIND, DESCRIBE: of the server-side statement, or 0 */
     /* The client's name: that becomes known (PARSE) or free (CLOSE) with it, that is used (BIND,
        DESCRIBE). Of ours: under which the server is given what the client has under it. */
     char *name;

@@ -13,7 +13,7 @@ struct entry {
     struct prepared prepared;
     struct hlink link;
     _Atomic uint32_t refs, turn;
-    uint8_t key[]; /* by SQL?, whose, count of types, types, text */
+    uint8_t key[]; /* by SQL?, how it is read, count of types, types, text */
 };
 
 static struct lock table_lock;
@@ -27,15 +27,17 @@ static void init_table(void)
 }
 
 static const struct prepared *intern(struct bytes text, const uint8_t *types, uint16_t types_count,
-                                     bool by_sql, uint32_t of)
+                                     bool by_sql, struct reading how)
 {
-    enum { HEAD = 7 };
+    enum { HEAD = 1 + sizeof how.settings + sizeof how.odd + sizeof how.of + 2 };
     (void)pthread_once(&table_once, init_table);
     size_t types_size = (size_t)types_count * 4, key_size = HEAD + types_size + text.len;
     struct entry *e = mem_zeroed(sizeof *e + key_size);
     e->key[0] = by_sql;
-    put_u32(e->key + 1, of);
-    put_u16(e->key + 5, types_count);
+    memcpy(e->key + 1, &how.settings, sizeof how.settings); /* interned, and held: its identity */
+    memcpy(e->key + 1 + sizeof how.settings, &how.odd, sizeof how.odd);
+    put_u32(e->key + HEAD - 6, how.of);
+    put_u16(e->key + HEAD - 2, types_count);
     if (types_size > 0) { memcpy(e->key + HEAD, types, types_size); }
     if (text.len > 0) { memcpy(e->key + HEAD + types_size, text.ptr, text.len); }
     struct bytes key = bytes_of(e->key, key_size);
@@ -52,9 +54,10 @@ static const struct prepared *intern(struct bytes text, const uint8_t *types, ui
                                         .types = e->key + HEAD,
                                         .types_count = types_count,
                                         .by_sql = by_sql,
-                                        .of = of,
+                                        .reading = how,
                                         .turn = &e->turn};
         atomic_store(&e->refs, 1);
+        if (how.settings != NULL) { (void)varset_ref(how.settings); }
         hmap_insert_hashed(&table, &e->link, hash, key);
     }
     lock_drop(&table_lock);
@@ -66,20 +69,14 @@ static const struct prepared *intern(struct bytes text, const uint8_t *types, ui
 }
 
 const struct prepared *prepared_intern(struct bytes text, const uint8_t *types,
-                                       uint16_t types_count)
+                                       uint16_t types_count, struct reading how)
 {
-    return intern(text, types, types_count, false, 0);
+    return intern(text, types, types_count, false, how);
 }
 
-const struct prepared *prepared_intern_of(uint32_t client, struct bytes text, const uint8_t *types,
-                                          uint16_t types_count)
+const struct prepared *prepared_intern_sql(struct bytes text, struct reading how)
 {
-    return intern(text, types, types_count, false, client);
-}
-
-const struct prepared *prepared_intern_sql(struct bytes text)
-{
-    return intern(text, NULL, 0, true, 0);
+    return intern(text, NULL, 0, true, how);
 }
 
 static struct entry *entry_of(const struct prepared *p)
@@ -109,7 +106,9 @@ void prepared_unref(const struct prepared **p)
     if (last) { hmap_remove(&table, &e->link); }
     if (last && table.count == 0) { hmap_done(&table); }
     lock_drop(&table_lock);
-    if (last) { mem_free(&e); }
+    if (!last) { return; }
+    varset_unref(&e->prepared.reading.settings);
+    mem_free(&e);
 }
 
 void prepared_outdated(const struct prepared *p, uint32_t turn)
@@ -118,12 +117,7 @@ void prepared_outdated(const struct prepared *p, uint32_t turn)
     (void)atomic_compare_exchange_strong(p->turn, &turn, turn + 1);
 }
 
-void prepared_name(const struct prepared *p, uint64_t context, char name[PREPARED_NAME])
+void prepared_name(const struct prepared *p, char name[PREPARED_NAME])
 {
-    unsigned long long id = p->id, in = context;
-    if (in == 0) {
-        (void)snprintf(name, PREPARED_NAME, PREPARED_PREFIX "%llx", id);
-    } else {
-        (void)snprintf(name, PREPARED_NAME, PREPARED_PREFIX "%llx_%llx", id, in);
-    }
+    (void)snprintf(name, PREPARED_NAME, PREPARED_PREFIX "%llx", (unsigned long long)p->id);
 }

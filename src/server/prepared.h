@@ -10,14 +10,25 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "settings/varset.h"
+
+/*
+ * PostgreSQL reads literals and names when it parses: the same text, prepared under other settings,
+ * is another statement, and stays that one whatever is set later.
+ */
+struct reading {
+    const struct varset *settings; /* varset_reading(), borrowed; NULL: they do not matter to it */
+    uint64_t odd; /* not only those: the number of the transaction that alone knows; or 0 */
+    uint32_t of;  /* the only client that shares it, or 0: what it means depends on its names */
+};
 
 struct prepared {
-    uint64_t id;          /* its server-side name is "pgusher_<id in hex>", or ... */
+    uint64_t id;          /* its server-side name is "pgusher_<id in hex>" */
     struct bytes text;    /* without a zero */
     const uint8_t *types; /* 4 bytes each, network order */
     uint16_t types_count;
-    bool by_sql; /* the text is a whole PREPARE ... AS ... */
-    uint32_t of; /* the only client that shares it, or 0: what it means depends on its names */
+    bool by_sql;            /* the text is a whole PREPARE ... AS ... */
+    struct reading reading; /* one reference, unless NULL */
     _Atomic uint32_t *turn; /* how often a change of tables was seen to make its plans void */
 };
 
@@ -25,11 +36,17 @@ enum { PREPARED_NAME = 48 };
 
 /* Owner: the caller holds one reference. Copies text and types. */
 const struct prepared *prepared_intern(struct bytes text, const uint8_t *types,
-                                       uint16_t types_count);
-const struct prepared *prepared_intern_of(uint32_t client, struct bytes text, const uint8_t *types,
-                                          uint16_t types_count);
+                                       uint16_t types_count, struct reading how);
 /* The same of the text of an SQL PREPARE. */
-const struct prepared *prepared_intern_sql(struct bytes text);
+const struct prepared *prepared_intern_sql(struct bytes text, struct reading how);
+static inline struct reading reading_any(void)
+{
+    return (struct reading){0};
+}
+static inline bool reading_equal(struct reading a, struct reading b)
+{
+    return a.settings == b.settings && a.odd == b.odd && a.of == b.of;
+}
 const struct prepared *prepared_ref(const struct prepared *p);
 void prepared_unref(const struct prepared **p);
 /* Plans made in an earlier turn give another form of rows than the statement has now. */
@@ -39,6 +56,5 @@ static inline uint32_t prepared_turn(const struct prepared *p)
 }
 /* A server said so of a plan made in that turn. */
 void prepared_outdated(const struct prepared *p, uint32_t turn);
-/* context: that of the settings under which the server has read it; "pgusher_<id>_<context>". */
-void prepared_name(const struct prepared *p, uint64_t context, char name[PREPARED_NAME]);
+void prepared_name(const struct prepared *p, char name[PREPARED_NAME]);
 #define PREPARED_PREFIX "pgusher_"

@@ -140,7 +140,7 @@ void server_saw_ready(struct server *s, uint8_t status)
 {
     s->status = status;
     if (status == 'I') {
-        s->odd_context = 0;
+        s->odd_reading = 0;
         if (s->failed || s->rolled_back) {
             believe(&s->now, s->have);
             s->sure = !s->have_unsure;
@@ -174,7 +174,12 @@ void server_goes_back(struct server *s, const struct varset *to, bool sure)
 void server_reads_oddly(struct server *s)
 {
     static _Atomic uint64_t last;
-    s->odd_context = ~atomic_fetch_add(&last, 1); /* as unlikely as any to be another's hash */
+    s->odd_reading = atomic_fetch_add(&last, 1) + 1;
+}
+
+struct reading server_reading(const struct server *s)
+{
+    return (struct reading){.settings = varset_reading(s->now), .odd = s->odd_reading};
 }
 
 void server_settle(struct server *s, const struct varset *now)

@@ -101,8 +101,7 @@ struct server {
     struct dlist lru;       /* both, most recent first */
     unsigned statements_count;
     const struct prepared *unnamed; /* what the unnamed statement is, or NULL */
-    uint64_t unnamed_context;       /* ... and in which context */
-    uint64_t odd_context;           /* of a transaction that has its own; else 0 */
+    uint64_t odd_reading;           /* how it reads is this transaction's own: its number; else 0 */
 
     struct server_param *params;
     size_t params_count;
@@ -186,16 +185,15 @@ void server_settle(struct server *s, const struct varset *now);
  * appends a Parse (answer swallowed) and a Close of the oldest if there are too many.
  */
 void server_need(struct server *s, const struct prepared *p);
+/* The unnamed statement is this one, or surely none. */
+void server_need_unnamed(struct server *s, const struct prepared *p);
+/* How it reads a text now. */
+struct reading server_reading(const struct server *s);
 /* ... and its plan is not known to be void. */
 bool server_has(const struct server *s, const struct prepared *p);
 /* "cached plan must not change result type" of the statement with this id: no server's plan of it
  * that is as old will be used again. */
 void server_plan_failed(struct server *s, uint64_t id);
-/* Equal where PostgreSQL would read a text in the same way as with its settings of now. */
-uint64_t server_context(const struct server *s);
-/* Under which it has the statement. */
-void server_statement_name(const struct server *s, const struct prepared *p,
-                           char name[PREPARED_NAME]);
 /* The client's own Parse under its name goes out under the server-side one: the answer is the
  * client's. */
 void server_parse(struct server *s, const struct prepared *p, const char *name);

@@ -16,8 +16,8 @@
 
 struct varset {
     struct hlink link;
-    uint32_t refs; /* atomic; from 1 to 0 only under the lock */
-    uint64_t context;
+    uint32_t refs;                /* atomic; from 1 to 0 only under the lock */
+    const struct varset *reading; /* itself, or one reference */
     size_t count;
     struct varset_item items[];
 };
@@ -25,7 +25,7 @@ struct varset {
 static struct lock intern_lock = {PTHREAD_MUTEX_INITIALIZER, RANK_INTERN};
 static struct hmap interned;
 
-static struct varset empty;
+static struct varset empty = {.reading = &empty};
 
 /* The count of references is the one part of a set that changes. */
 static struct varset *writable(const struct varset *v)
@@ -63,7 +63,9 @@ void varset_unref(const struct varset **v)
     if (last) { hmap_remove(&interned, &own->link); }
     if (last && interned.count == 0) { hmap_done(&interned); }
     lock_drop(&intern_lock);
-    if (last) { mem_free(&own); }
+    if (!last) { return; }
+    if (own->reading != own) { varset_unref(&own->reading); }
+    mem_free(&own);
 }
 
 size_t varset_count(const struct varset *v)
@@ -77,22 +79,9 @@ const struct varset_item *varset_at(const struct varset *v, size_t i)
     return &v->items[i];
 }
 
-uint64_t varset_context(const struct varset *v)
+const struct varset *varset_reading(const struct varset *v)
 {
-    return v->context;
-}
-
-static uint64_t context_of(const struct varset *v)
-{
-    struct buf said = {0};
-    for (size_t i = 0; i < v->count; i++) {
-        if (!guc_changes_analysis(v->items[i].name)) { continue; }
-        buf_put_str(&said, v->items[i].name);
-        buf_put_str(&said, v->items[i].value);
-    }
-    uint64_t context = buf_len(&said) == 0 ? 0 : hmap_hash(buf_view(&said));
-    buf_done(&said);
-    return context;
+    return v->reading;
 }
 
 static int lower(char c)
@@ -239,6 +228,25 @@ static struct varset *build(size_t count, struct bytes key)
     return v;
 }
 
+static const struct varset *intern(size_t count, struct bytes key);
+
+static const struct varset *reading_of(const struct varset *v)
+{
+    struct buf key = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < v->count; i++) {
+        if (!guc_changes_analysis(v->items[i].name)) { continue; }
+        buf_put_str(&key, v->items[i].name);
+        buf_put_str(&key, v->items[i].value);
+        count++;
+    }
+    const struct varset *reading = count == v->count ? v
+                                   : count == 0      ? &empty
+                                                     : intern(count, buf_view(&key));
+    buf_done(&key);
+    return reading;
+}
+
 /* The one set with this key. The block is built outside the lock, and dropped if another thread
  * was faster. */
 static const struct varset *intern(size_t count, struct bytes key)
@@ -249,7 +257,7 @@ static const struct varset *intern(size_t count, struct bytes key)
     lock_drop(&intern_lock);
     if (v != NULL) { return v; }
     struct varset *made = build(count, key);
-    made->context = context_of(made);
+    made->reading = reading_of(made);
     lock_take(&intern_lock);
     v = find_interned_locked(hash, key);
     if (v == NULL) {
@@ -258,6 +266,7 @@ static const struct varset *intern(size_t count, struct bytes key)
         hmap_insert_hashed(&interned, &v->link, hash, v->link.key);
     }
     lock_drop(&intern_lock);
+    if (made != NULL && made->reading != made) { varset_unref(&made->reading); }
     mem_free(&made);
     return v;
 }
@@ -299,4 +308,19 @@ void varset_put(const struct varset **slot, const char *name, const char *value)
     const struct varset *old = *slot;
     *slot = varset_edit_end(&e);
     varset_unref(&old);
+}
+
+const struct varset *varset_read_as(const struct varset *v, const struct varset *reading)
+{
+    if (v->reading == reading) { return varset_ref(v); }
+    struct varset_edit e;
+    varset_edit_begin(&e, v);
+    for (size_t i = 0; i < v->reading->count; i++) {
+        const char *name = v->reading->items[i].name;
+        if (varset_get(reading, name) == NULL) { varset_edit_remove(&e, name); }
+    }
+    for (size_t i = 0; i < reading->count; i++) {
+        varset_edit_set(&e, reading->items[i].name, reading->items[i].value);
+    }
+    return varset_edit_end(&e);
 }

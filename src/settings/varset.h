@@ -24,8 +24,10 @@ const struct varset *varset_ref(const struct varset *v);
 void varset_unref(const struct varset **v);
 size_t varset_count(const struct varset *v);
 const struct varset_item *varset_at(const struct varset *v, size_t i);
-/* Equal in sets under which PostgreSQL reads a text in the same way; 0 where nothing is said. */
-uint64_t varset_context(const struct varset *v);
+/* The part of it that says how PostgreSQL reads a text. Lives as long as v does. */
+const struct varset *varset_reading(const struct varset *v);
+/* v, but with that part of another. One reference for the caller. */
+const struct varset *varset_read_as(const struct varset *v, const struct varset *reading);
 /* NULL when the set has no such name. */
 const char *varset_get(const struct varset *v, const char *name);
 

@@ -503,6 +503,19 @@ def test_output_settings_are_part_of_the_question(run_pgusher, cluster, name, se
         assert b.simple(sql).rows == second
 
 
+def test_what_was_prepared_under_other_settings_is_not_cached_as_of_now(cached):
+    sql = f"SELECT id, '01/02/2003'::date FROM {cached.name} WHERE id = 1"
+    first, second = cached.client(), cached.client()
+    first.simple("SET DateStyle = 'ISO, DMY'")
+    first.prepare("s", sql)
+    for c in (first, second):
+        c.simple("SET DateStyle = 'ISO, MDY'")
+    for _ in range(3):
+        assert first.run("s").rows == [[b"1", b"2003-02-01"]]
+        assert second.extended(sql).rows == [[b"1", b"2003-01-02"]]
+    cached.becomes_cached(second, sql, "extended")
+
+
 def test_another_role_never_gets_what_it_may_not_read(cached):
     a = cached.client(user="app")
     sql = f"SELECT v FROM {cached.name} WHERE id = 1"

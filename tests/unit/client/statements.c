@@ -12,8 +12,8 @@ static int start(void **state)
 {
     (void)state;
     client = (struct client){0};
-    a = prepared_intern(BYTES("select a"), NULL, 0);
-    b = prepared_intern(BYTES("select b"), NULL, 0);
+    a = prepared_intern(BYTES("select a"), NULL, 0, reading_any());
+    b = prepared_intern(BYTES("select b"), NULL, 0, reading_any());
     return 0;
 }
 
@@ -70,7 +70,7 @@ TEST(the_unnamed_statement_is_apart_from_all_names)
 
 TEST(the_client_keeps_its_statements_alive)
 {
-    const struct prepared *p = prepared_intern(BYTES("select p"), NULL, 0);
+    const struct prepared *p = prepared_intern(BYTES("select p"), NULL, 0, reading_any());
     client_name_statement(&client, "s1", p);
     client_name_statement(&client, "", p);
     const struct prepared *held = p;

@@ -736,7 +736,7 @@ TEST(a_server_in_a_transaction_is_rolled_back_for_the_next)
 
 TEST(a_server_that_must_be_reset_forgets_what_it_had)
 {
-    const struct prepared *p = prepared_intern(BYTES("select 1"), NULL, 0);
+    const struct prepared *p = prepared_intern(BYTES("select 1"), NULL, 0, reading_any());
     lend(0, 0);
     struct server *s = askers[0].server;
     server_need(s, p);

@@ -306,11 +306,11 @@ TEST(settings_that_go_back_to_unknown_ones_stay_unknown)
 
 TEST(a_prelude_takes_the_unnamed_statement_s_place)
 {
-    server->unnamed = prepared_intern(BYTES("select 1"), NULL, 0);
+    server->unnamed = prepared_intern(BYTES("select 1"), NULL, 0, reading_any());
     CHECK(server_prelude(server, one) == 1);
     CHECK(server->unnamed == NULL);
     CHECK_PRELUDE("SET \"a\".\"b\" TO '1'");
-    server->unnamed = prepared_intern(BYTES("select 1"), NULL, 0);
+    server->unnamed = prepared_intern(BYTES("select 1"), NULL, 0, reading_any());
     server_prelude_text(server, "BEGIN");
     CHECK(server->unnamed == NULL);
     CHECK_PRELUDE("BEGIN");

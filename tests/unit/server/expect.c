@@ -9,7 +9,7 @@ static const struct prepared *text;
 static int start(void **state)
 {
     (void)state;
-    text = prepared_intern(BYTES("select 1"), NULL, 0);
+    text = prepared_intern(BYTES("select 1"), NULL, 0, reading_any());
     return 0;
 }
 
@@ -150,16 +150,16 @@ TEST(a_sync_at_the_head_is_owed_still)
 TEST(equal_texts_and_types_are_one_statement)
 {
     static const uint8_t int4[] = {0, 0, 0, 23}, text_type[] = {0, 0, 0, 25};
-    const struct prepared *same = prepared_intern(BYTES("select 1"), NULL, 0);
-    const struct prepared *typed = prepared_intern(BYTES("select 1"), int4, 1);
-    const struct prepared *other = prepared_intern(BYTES("select 1"), text_type, 1);
-    const struct prepared *longer = prepared_intern(BYTES("select 12"), NULL, 0);
+    const struct prepared *same = prepared_intern(BYTES("select 1"), NULL, 0, reading_any());
+    const struct prepared *typed = prepared_intern(BYTES("select 1"), int4, 1, reading_any());
+    const struct prepared *other = prepared_intern(BYTES("select 1"), text_type, 1, reading_any());
+    const struct prepared *longer = prepared_intern(BYTES("select 12"), NULL, 0, reading_any());
     CHECK(same == text);
     CHECK(typed != text && typed != other && longer != text);
     CHECK(typed->types_count == 1 && memcmp(typed->types, int4, 4) == 0);
     char a[PREPARED_NAME], b[PREPARED_NAME];
-    prepared_name(typed, 0, a);
-    prepared_name(other, 0, b);
+    prepared_name(typed, a);
+    prepared_name(other, b);
     CHECK(strncmp(a, PREPARED_PREFIX, strlen(PREPARED_PREFIX)) == 0);
     assert_string_not_equal(a, b);
     prepared_unref(&same);
@@ -173,11 +173,11 @@ TEST(equal_texts_and_types_are_one_statement)
 TEST(a_name_is_never_used_for_another_text)
 {
     char before[PREPARED_NAME], after[PREPARED_NAME];
-    const struct prepared *p = prepared_intern(BYTES("select 2"), NULL, 0);
-    prepared_name(p, 0, before);
+    const struct prepared *p = prepared_intern(BYTES("select 2"), NULL, 0, reading_any());
+    prepared_name(p, before);
     prepared_unref(&p); /* a server may have it still */
-    p = prepared_intern(BYTES("select 3"), NULL, 0);
-    prepared_name(p, 0, after);
+    p = prepared_intern(BYTES("select 3"), NULL, 0, reading_any());
+    prepared_name(p, after);
     prepared_unref(&p);
     assert_string_not_equal(before, after);
 }

@@ -1,6 +1,7 @@
 /* Which statements a server has under its own names, and what it is sent to get them. */
 #include "unit.h"
 
+#include "pgwire/frame.h"
 #include "small.h"
 
 static struct server *server;
@@ -11,9 +12,9 @@ static int start(void **state)
     (void)state;
     static const uint8_t int4[] = {0, 0, 0, 23};
     server = server_small(2);
-    a = prepared_intern(BYTES("select a"), NULL, 0);
-    b = prepared_intern(BYTES("select $1"), int4, 1);
-    c = prepared_intern(BYTES("select c"), NULL, 0);
+    a = prepared_intern(BYTES("select a"), NULL, 0, reading_any());
+    b = prepared_intern(BYTES("select $1"), int4, 1, reading_any());
+    c = prepared_intern(BYTES("select c"), NULL, 0, reading_any());
     return 0;
 }
 
@@ -30,7 +31,7 @@ static int stop(void **state)
 static void put_parse(struct buf *to, const struct prepared *p)
 {
     char name[PREPARED_NAME];
-    prepared_name(p, 0, name);
+    prepared_name(p, name);
     size_t types = (size_t)p->types_count * 4;
     buf_put_u8(to, 'P');
     buf_put_u32(to, (uint32_t)(4 + strlen(name) + 1 + p->text.len + 1 + 2 + types));
@@ -44,7 +45,7 @@ static void put_parse(struct buf *to, const struct prepared *p)
 static void put_close(struct buf *to, const struct prepared *p)
 {
     char name[PREPARED_NAME];
-    prepared_name(p, 0, name);
+    prepared_name(p, name);
     buf_put_u8(to, 'C');
     buf_put_u32(to, (uint32_t)(4 + 1 + strlen(name) + 1));
     buf_put_u8(to, 'S');
@@ -75,7 +76,7 @@ static void check_owed(enum expect_kind kind, enum expect_owner owner, const str
     expect_done(&e);
 }
 
-/* The server skipped a Parse of it, in the context without settings. */
+/* The server skipped a Parse of it. */
 static void skip_parse(const struct prepared *p)
 {
     const struct expect e = {.kind = EXPECT_PARSE, .owner = OWNER_NOBODY, .prepared = p};
@@ -153,29 +154,81 @@ TEST(a_skipped_parse_is_sent_again_when_it_is_needed)
     check_sent(NULL, b);
 }
 
+static const struct prepared *read_under(const struct varset *settings, uint64_t odd)
+{
+    struct reading how = {.settings = varset_reading(settings), .odd = odd};
+    return prepared_intern(BYTES("select a"), NULL, 0, how);
+}
+
 TEST(what_is_read_under_other_settings_is_another_statement)
 {
-    struct varset_edit edit;
-    varset_edit_begin(&edit, varset_empty());
-    varset_edit_set(&edit, "DateStyle", "German");
-    const struct varset *german = varset_edit_end(&edit);
-    char plain[PREPARED_NAME], other[PREPARED_NAME];
+    const struct varset *german = SET("DateStyle", "German", "work_mem", "8MB");
+    const struct varset *alike = SET("DateStyle", "German");
+    const struct prepared *g = read_under(german, 0), *same = read_under(alike, 0);
+    const struct prepared *odd = read_under(german, 7);
+    CHECK(g != a && g == same && odd != g);
     server_need(server, a);
-    server_statement_name(server, a, plain);
-    server_assume(server, german);
-    server_statement_name(server, a, other);
-    CHECK(!server_has(server, a) && strcmp(plain, other) != 0);
-    server_need(server, a);
-    CHECK(server_has(server, a) && server->statements_count == 2);
-    skip_parse(a);
-    CHECK(server_has(server, a) && server->statements_count == 1);
+    CHECK(server_has(server, a) && !server_has(server, g));
+    prepared_unref(&g);
+    prepared_unref(&same);
+    prepared_unref(&odd);
+    varset_unref(&german);
+    varset_unref(&alike);
+}
+
+TEST(a_transaction_that_reads_in_its_own_way_is_told_apart)
+{
+    CHECK(server_reading(server).odd == 0);
     server_reads_oddly(server);
-    CHECK(!server_has(server, a));
+    const struct reading odd = server_reading(server);
+    CHECK(odd.odd != 0);
     server_saw_ready(server, 'T');
-    CHECK(!server_has(server, a));
-    server->failed = false;
+    CHECK(reading_equal(server_reading(server), odd));
     server_saw_ready(server, 'I');
-    CHECK(server_has(server, a));
+    CHECK(server_reading(server).odd == 0);
+}
+
+static void check_kinds(const char *kinds)
+{
+    struct bytes sent = buf_view(&server->stream.out);
+    while (sent.len > 0) {
+        CHECK(*kinds != '\0' && sent.ptr[0] == (uint8_t)*kinds);
+        kinds++;
+        sent = bytes_skip(sent, 1 + get_u32(sent.ptr + 1));
+    }
+    CHECK(*kinds == '\0');
+    buf_clear(&server->stream.out);
+}
+
+TEST(a_statement_is_parsed_under_the_settings_it_was_read_under)
+{
+    const struct varset *german = SET("DateStyle", "German");
+    const struct prepared *g = read_under(german, 0);
+    server_need(server, g);
+    check_kinds("PBECC" /* SET */ "P"
+                "PBECC" /* RESET */);
+    CHECK(server->now == varset_empty() && server->expects.count == 11);
+    CHECK(server_has(server, g));
+    expects_clear(&server->expects);
+    buf_clear(&server->stream.out);
+    server_need(server, g);
+    check_kinds("");
+    skip_parse(g);
+    server_assume(server, german);
+    server_need(server, g);
+    check_kinds("P");
+    prepared_unref(&g);
+    varset_unref(&german);
+}
+
+TEST(a_failed_transaction_is_not_given_settings_for_a_parse)
+{
+    const struct varset *german = SET("DateStyle", "German");
+    const struct prepared *g = read_under(german, 0);
+    server->status = 'E';
+    server_need(server, g);
+    check_kinds("P");
+    prepared_unref(&g);
     varset_unref(&german);
 }
 
@@ -232,7 +285,7 @@ TEST(many_statements_never_exceed_the_limit)
     for (unsigned i = 0; i < 300; i++) {
         struct buf text = {0};
         buf_printf(&text, "select %u", i % 70);
-        const struct prepared *p = prepared_intern(buf_view(&text), NULL, 0);
+        const struct prepared *p = prepared_intern(buf_view(&text), NULL, 0, reading_any());
         server_need(server, p);
         CHECK(server_has(server, p));
         CHECK(server->statements_count <= 2);
@@ -243,33 +296,23 @@ TEST(many_statements_never_exceed_the_limit)
 
 TEST(a_statement_lives_on_a_server_when_every_client_has_forgotten_it)
 {
-    const struct prepared *p = prepared_intern(BYTES("select d"), NULL, 0);
+    const struct prepared *p = prepared_intern(BYTES("select d"), NULL, 0, reading_any());
     server_need(server, p);
     expects_clear(&server->expects);
     const struct prepared *held = p;
     prepared_unref(&p);
-    p = prepared_intern(BYTES("select d"), NULL, 0); /* the next client finds the same one */
+    p = prepared_intern(BYTES("select d"), NULL, 0,
+                        reading_any()); /* the next client finds the same one */
     CHECK(p == held && server_has(server, p));
     prepared_unref(&p);
 }
 
 static const struct prepared *named(const char *sql)
 {
-    return prepared_intern_sql(bytes_str(sql));
+    return prepared_intern_sql(bytes_str(sql), reading_any());
 }
 
 /* The kinds of messages sent since the last look. */
-static void check_kinds(const char *kinds)
-{
-    struct bytes sent = buf_view(&server->stream.out);
-    while (sent.len > 0) {
-        CHECK(*kinds != '\0' && sent.ptr[0] == (uint8_t)*kinds);
-        kinds++;
-        sent = bytes_skip(sent, 1 + get_u32(sent.ptr + 1));
-    }
-    CHECK(*kinds == '\0');
-    buf_clear(&server->stream.out);
-}
 
 TEST(a_name_stands_for_the_statement_of_who_was_here_last)
 {
@@ -359,6 +402,9 @@ int main(void)
         EACH(the_client_s_parse_closes_the_oldest_too),
         EACH(a_skipped_parse_is_sent_again_when_it_is_needed),
         EACH(what_is_read_under_other_settings_is_another_statement),
+        EACH(a_transaction_that_reads_in_its_own_way_is_told_apart),
+        EACH(a_statement_is_parsed_under_the_settings_it_was_read_under),
+        EACH(a_failed_transaction_is_not_given_settings_for_a_parse),
         EACH(a_void_plan_is_made_anew_on_every_server),
         EACH(the_fate_of_a_statement_that_is_gone_already_is_of_no_interest),
         EACH(discard_all_forgets_the_unnamed_statement_as_well),
