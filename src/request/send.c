@@ -434,6 +434,10 @@ static bool carry_setting(struct request *r, const struct statement *s)
             varset_edit_remove(&client, set->name);
         }
     }
+    if (strcmp(set->name, "session_authorization") == 0) { /* it ends SET ROLE */
+        varset_edit_set(&server, "role", varset_get(r->server->begun, "role"));
+        varset_edit_set(&client, "role", varset_get(c->base, "role"));
+    }
     const struct varset *now = varset_edit_end(&server);
     server_assume(r->server, now);
     varset_unref(&now);
