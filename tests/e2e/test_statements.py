@@ -1,5 +1,6 @@
 """Protocol-level prepared statements of real drivers over few servers."""
 
+import random
 import threading
 
 import psycopg
@@ -301,3 +302,35 @@ def test_parse_is_refused_as_it_is_directly(run_pgusher, cluster, text, failed):
         return seen
 
     assert play(p.port) == play(cluster.primary.port)
+
+
+def test_four_thousand_names_over_fifty_servers(run_pgusher, cluster):
+    """Servers keep a few of them each, the least recently used one goes, and nobody notices."""
+    servers, names, texts, kept, uses = 50, 80, 1000, 12, 6
+    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=servers, max_prepared_statements=kept)
+    clients = [p.raw() for _ in range(servers)]
+    added = {}
+    for number, c in enumerate(clients):
+        c.startup()
+        added[c] = [(number * names + i) % texts for i in range(names)]
+        c.send(*[wire.parse(f"SELECT $1::int + {n}", f"s{i}") for i, n in enumerate(added[c])], wire.SYNC)
+    for c in clients:
+        assert c.until_ready().error is None
+    rng = random.Random(4)
+    for turn in range(6):
+        wanted = {}
+        for c in rng.sample(clients, len(clients)):
+            if turn % 2 == 0:  # all at once have one each
+                c.simple("BEGIN")
+            picked = [rng.randrange(names) for _ in range(uses)]
+            wanted[c] = [str(turn + added[c][i]).encode() for i in picked]
+            c.send(*[wire.bind(f"s{i}", params=(str(turn),)) + wire.execute() for i in picked], wire.SYNC)
+        for c in clients:
+            assert [row[0] for row in c.until_ready().rows] == wanted[c]
+        for c in clients if turn % 2 == 0 else ():
+            assert c.simple("COMMIT").error is None
+    have = [int(s["prepared_statements"]) for s in p.console("SHOW SERVERS") if s["database"] == "app"]
+    assert len(have) == servers and max(have) <= kept and sum(have) > servers * kept // 2
+    assert {int(c["prepared_statements"]) for c in p.console("SHOW CLIENTS") if c["database"] == "app"} == {names}
+    for c in clients:
+        c.close()
