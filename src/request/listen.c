@@ -28,6 +28,7 @@ struct listening {
     size_t committed;  /* ... so many bytes */
     struct buf adding; /* names that the exchange is asked for */
     bool unclear;      /* something was done that was not followed */
+    char *encoding;    /* in which it hears them; NULL: it never did */
 };
 
 static bool counts(const struct client *c)
@@ -228,6 +229,12 @@ static void pin(struct request *r, const char *reason)
     pins_keep(r, PIN_LISTEN);
 }
 
+static const char *encoding(const struct request *r)
+{
+    const char *told = r->server == NULL ? NULL : server_param(r->server, "client_encoding");
+    return told == NULL ? "UTF8" : told;
+}
+
 static void add_names(struct listening *g)
 {
     struct bytes names = buf_view(&g->adding);
@@ -246,6 +253,8 @@ static void on_settled(void *arg, enum err e)
     r->settled = true;
     if (g != NULL && buf_len(&g->adding) > 0) {
         if (e == E_OK) {
+            mem_free(&g->encoding);
+            g->encoding = mem_strdup(encoding(r));
             add_names(g);
         } else {
             buf_done(&g->adding);
@@ -266,8 +275,7 @@ static void ask(struct request *r, struct bytes names, enum sender sender, uint3
     const char **channels = list;
     unsigned count = 0, room = sizeof list / sizeof *list;
     struct ask_text t = {.account = c->account, .sender = sender, .pid = pid, .told = told_pid(c)};
-    if (r->server != NULL) { t.encoding = server_param(r->server, "client_encoding"); }
-    if (t.encoding == NULL) { t.encoding = "UTF8"; }
+    t.encoding = encoding(r);
     for (size_t at = 0; at < names.len; at += strlen((const char *)names.ptr + at) + 1) {
         if (count == room) {
             const char **more = mem_array(const char *, 2 * (size_t)room);
@@ -361,6 +369,59 @@ static bool show(struct request *r)
     expects_push(&s->expects, EXPECT_QUERY, OWNER_NOBODY, NULL);
     r->shown = r->settings_sent = true;
     return false;
+}
+
+/* ---- SET client_encoding --------------------------------------------------------------------- */
+
+static bool is_ascii(struct bytes b)
+{
+    for (size_t i = 0; i < b.len; i++) {
+        if (b.ptr[i] > 127) { return false; }
+    }
+    return true;
+}
+
+void listen_move(struct request *r)
+{
+    struct client *c = r->client;
+    struct server *s = r->server;
+    struct listening *g = c->listening;
+    if (!listen_holds(c) || !counts(c) || r->on_replica) { return; }
+    if (s == NULL || s->status != 'I' || s->expects.count > 0) { return; }
+    if (g->encoding == NULL || strcmp(encoding(r), g->encoding) == 0) { return; }
+    struct buf text = {0};
+    listener_each(&g->listener, put_listen, &text);
+    if (is_ascii(buf_view(&text))) {
+        pin(r, "it changed its encoding");
+        r->moves = r->settings_sent = true;
+        prepared_unref(&s->unnamed);
+        compose_query(&s->stream.out, buf_text(&text));
+        expects_push(&s->expects, EXPECT_QUERY, OWNER_NOBODY, NULL);
+        stream_flush(&s->stream);
+    } else { /* a name that says something else now: it cannot go on unnoticed */
+        g->listener.state = LISTENER_LOST;
+    }
+    buf_done(&text);
+}
+
+/* The exchange has heard all that was notified before the server began to listen. */
+static void on_moved(void *arg, enum err e)
+{
+    struct request *r = arg;
+    struct client *c = r->client;
+    (void)e; /* a connection that is lost has been told to the listener */
+    r->ask = NULL;
+    listen_put_news(c);
+    listener_drop_all(&c->listening->listener);
+    stream_flush(&c->stream);
+    request_unwait(r);
+    request_resume(c);
+}
+
+void listen_moved(struct request *r)
+{
+    r->moves = false;
+    ask(r, (struct bytes){0}, SENDER_SAME, r->sender, on_moved);
 }
 
 /* ---- who notifies ---------------------------------------------------------------------------- */
@@ -488,5 +549,6 @@ void listen_close(struct client *c)
     buf_done(&g->due);
     buf_done(&g->done);
     buf_done(&g->adding);
+    mem_free(&g->encoding);
     mem_free(&c->listening);
 }

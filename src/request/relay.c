@@ -140,6 +140,8 @@ static bool take_ready(struct relay *y, struct bytes body, enum expect_owner own
         r->resume = true;
         if (asked) {
             pins_heard(r, failed);
+        } else if (r->moves && !failed) {
+            listen_moved(r);
         } else if (failed && !replans) {
             y->lost = y->refused = true;
             (void)fault_set(y->why, E_SERVER, "session settings were refused");
@@ -154,6 +156,7 @@ static bool take_ready(struct relay *y, struct bytes body, enum expect_owner own
     if (r->retell && !failed && retell(y)) { return false; }
     r->retell = false;
     r->resume = true;
+    listen_move(r);
     pins_ask(r);
     if (status == 'I' && r->client->listening != NULL) {
         relay_pass(y);

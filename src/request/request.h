@@ -154,10 +154,11 @@ struct request {
     bool touched_unclear; /* a setting may have been changed that has no known name */
 
     /* ---- LISTEN and NOTIFY */
-    struct ask *ask;              /* the exchange is asked something, on the client's behalf */
-    bool announced;               /* it knows that what the server notifies is the client's */
-    bool settling;                /* a ReadyForQuery is held back until it has answered */
-    bool settled;                 /* ... which it has */
+    struct ask *ask; /* the exchange is asked something, on the client's behalf */
+    bool announced;  /* it knows that what the server notifies is the client's */
+    bool settling;   /* a ReadyForQuery is held back until it has answered */
+    bool settled;    /* ... which it has */
+    bool moves;      /* its server is to listen for it, as others hear in another encoding */
     struct named_portal *portals; /* of SQL about names; names.c */
 
     /* ---- the cache */
@@ -312,6 +313,9 @@ void listen_forget(struct client *c); /* the transaction is lost */
 /* ReadyForQuery came. E_AGAIN: relay goes on when all that the client is to hear before it has
  * been heard. */
 enum err listen_settle(struct request *r, uint8_t status, bool failed);
+/* A transaction is over: in another encoding from now on, its own server is to tell the client. */
+void listen_move(struct request *r);
+void listen_moved(struct request *r); /* ... and listens now */
 /* Before a unit is sent that may notify, or asks for its channels. false: it waits, and is run
  * again. */
 bool listen_announce(struct request *r);

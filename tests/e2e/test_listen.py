@@ -364,6 +364,36 @@ def test_another_encoding_pins(run_pgusher, cluster, name):
     wait_for("the pin to end", lambda: proxy.console("SHOW PINS") == [])
 
 
+def test_a_changed_encoding_pins(run_pgusher, cluster, name):
+    proxy = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=2)
+    a, b, c = Ear(proxy.connect()), Ear(proxy.connect()), proxy.connect()
+    for ear in (a, b):
+        ear.conn.execute(f"LISTEN {name}")
+    c.execute(f"NOTIFY {name}, 'é'")
+    assert a.told() == b.told() == [(name, "é")]
+    a.conn.execute("SET client_encoding = 'latin1'")
+    assert [p["reasons"] for p in proxy.console("SHOW PINS")] == ["listen"]
+    a.conn.execute("SELECT 1")
+    for payload in ("ü", "ß", "ø"):
+        c.execute(f"NOTIFY {name}, '{payload}'")
+        assert a.told() == b.told() == [(name, payload)]
+    a.conn.execute(f"NOTIFY {name}, 'ä'")
+    assert a.told() == b.told() == [(name, "ä")]
+    a.conn.execute("UNLISTEN *")
+    wait_for("the pin to end", lambda: proxy.console("SHOW PINS") == [])
+    c.execute(f"NOTIFY {name}, 'more'")
+    assert b.told() == [(name, "more")] and a.silent()
+
+
+def test_a_name_that_cannot_be_said_in_the_new_encoding_ends_the_session(run_pgusher, cluster, name):
+    proxy = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=2)
+    with proxy.raw() as a:
+        a.startup()
+        assert not a.simple(f'LISTEN "{name}ü"').error
+        assert not a.simple("SET client_encoding = 'latin1'").error
+        assert a.until("E").sqlstate == "57P01"
+
+
 def test_session_mode_is_as_it_was(run_pgusher, cluster, name):
     proxy = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=2, pool_mode="session")
     a, b = Ear(proxy.connect()), proxy.connect()
