@@ -384,21 +384,12 @@ static bool reads_system(const struct statement *s)
 
 static void add_definition(struct build *b, struct relation *r, const struct statement *s)
 {
-    static const struct {
-        uint32_t flag;
-        enum judge_reason reason;
-    } flags[] = {
-        {STMT_TIME, JUDGE_TIME},          {STMT_TIME_LITERAL, JUDGE_TIME},
-        {STMT_USER, JUDGE_USER_FUNCTION}, {STMT_SYSTEM_COLUMN, JUDGE_SYSTEM_COLUMN},
-        {STMT_SAMPLE, JUDGE_SAMPLE},      {STMT_REG_CAST, JUDGE_REG_CAST},
-    };
     if (s->kind != STMT_SELECT || (s->flags & STMT_READS_ONLY) == 0) {
         set_obstacle(r, JUDGE_NOT_PARSED, r->name);
         r->not_on_replica = true;
     }
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-        if ((s->flags & flags[i].flag) != 0) { set_obstacle(r, flags[i].reason, r->name); }
-    }
+    enum judge_reason reason;
+    for (size_t at = 0; judge_next_flag(s, &at, &reason);) { set_obstacle(r, reason, r->name); }
     const char *moving = catalog_moving_cast(b->c, s);
     if (moving != NULL) { set_obstacle(r, JUDGE_TIME, keep(b, moving)); }
     if (reads_system(s)) {

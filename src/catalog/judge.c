@@ -124,7 +124,7 @@ static void refuse_relation(struct judgement *j, enum judge_reason reason, const
 
 /* ---- what the text alone tells */
 
-static void judge_kind(const struct statement *s, struct judgement *j)
+bool judge_next_flag(const struct statement *s, size_t *at, enum judge_reason *ret)
 {
     static const struct {
         uint32_t flag;
@@ -134,15 +134,25 @@ static void judge_kind(const struct statement *s, struct judgement *j)
         {STMT_USER, JUDGE_USER_FUNCTION}, {STMT_SYSTEM_COLUMN, JUDGE_SYSTEM_COLUMN},
         {STMT_SAMPLE, JUDGE_SAMPLE},      {STMT_REG_CAST, JUDGE_REG_CAST},
     };
+    while (*at < sizeof flags / sizeof flags[0]) {
+        size_t i = (*at)++;
+        if ((s->flags & flags[i].flag) == 0) { continue; }
+        *ret = flags[i].reason;
+        return true;
+    }
+    return false;
+}
+
+static void judge_kind(const struct statement *s, struct judgement *j)
+{
     if (s->kind == STMT_UNKNOWN) { refuse(j, JUDGE_NOT_PARSED, NULL); }
     if (s->kind == STMT_MULTI) { refuse(j, JUDGE_MULTI, NULL); }
     if (s->kind != STMT_SELECT || (s->flags & STMT_READS_ONLY) == 0) {
         refuse(j, JUDGE_NOT_READ, NULL);
     }
     if ((s->pins & PIN_TEMP) != 0) { refuse(j, JUDGE_KIND, "pg_temp"); }
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-        if ((s->flags & flags[i].flag) != 0) { refuse(j, flags[i].reason, NULL); }
-    }
+    enum judge_reason reason;
+    for (size_t at = 0; judge_next_flag(s, &at, &reason);) { refuse(j, reason, NULL); }
 }
 
 /* SHOW and EXPLAIN are about the server they run on. */

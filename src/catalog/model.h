@@ -111,3 +111,7 @@ struct call {
 struct call catalog_call(const struct catalog *c, const struct stmt_name *name);
 /* The call is of the built-in current_setting() and nothing else. */
 bool catalog_reads_setting(const struct catalog *c, const struct stmt_name *name);
+
+/* What else in a text, or in a view's definition, keeps its answer out of the cache; at begins at
+ * 0. judge.c. */
+bool judge_next_flag(const struct statement *s, size_t *at, enum judge_reason *ret);

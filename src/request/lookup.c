@@ -117,13 +117,7 @@ static void answer(struct request *r, struct cache_entry *e)
     struct client *c = r->client;
     const struct unit *u = &r->unit;
     struct buf *out = &c->stream.out;
-    if (u->has_parse) {
-        const struct prepared *p =
-            prepared_intern(u->parse.text, u->parse.types, u->parse.types_count, reading(r));
-        client_name_statement(c, u->parse.name, p);
-        prepared_unref(&p);
-        compose_bare(out, '1');
-    }
+    virtual_parse(r, reading(r));
     if (u->has_bind) { compose_bare(out, '2'); }
     if (u->kind == UNIT_QUERY) { client_name_statement(c, "", NULL); }
     stream_put(&c->stream, cache_entry_bytes(e));

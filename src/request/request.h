@@ -264,6 +264,8 @@ void relay_fakes(struct request *r);
 /* ---- virtual.c: transactions that exist only here so far */
 /* Answers BEGIN, COMMIT, ROLLBACK, DEALLOCATE where no server is needed; false: go on. */
 bool virtual_answer(struct request *r);
+/* The unit's Parse, if there is one, takes effect here and is answered. */
+void virtual_parse(struct request *r, struct reading how);
 void virtual_complete(struct request *r, const char *tag, uint8_t status);
 
 /* ---- again.c: what had no effect is run once more */

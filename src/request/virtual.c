@@ -9,19 +9,24 @@
 #include "pgwire/compose.h"
 #include "request/request.h"
 
+void virtual_parse(struct request *r, struct reading how)
+{
+    const struct unit *u = &r->unit;
+    if (!u->has_parse) { return; }
+    const struct prepared *p =
+        prepared_intern(u->parse.text, u->parse.types, u->parse.types_count, how);
+    client_name_statement(r->client, u->parse.name, p);
+    prepared_unref(&p);
+    compose_bare(&r->client->stream.out, '1');
+}
+
 void virtual_complete(struct request *r, const char *tag, uint8_t status)
 {
     struct client *c = r->client;
     const struct unit *u = &r->unit;
     struct buf *out = &c->stream.out;
     if (u->kind == UNIT_BATCH) {
-        if (u->has_parse) {
-            const struct prepared *p =
-                prepared_intern(u->parse.text, u->parse.types, u->parse.types_count, reading_any());
-            client_name_statement(c, u->parse.name, p);
-            prepared_unref(&p);
-            compose_bare(out, '1');
-        }
+        virtual_parse(r, reading_any());
         compose_bare(out, '2');
         if (u->described) { compose_bare(out, 'n'); }
     } else {
