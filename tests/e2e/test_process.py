@@ -243,12 +243,18 @@ def test_an_unknown_group_ends_the_start(prepared):
 # ---- the log
 
 
-def test_a_rotated_log_is_let_go_of_at_hup(prepared, folder):
+def logging(prepared, folder):
+    """A proxy that runs, and the file it logs to."""
     log = folder / "its.log"
     p = prepared(logfile=log)
     p.start(wait=False)
     p.process.await_port(p.port)
     wait_for("the start", lambda: "event=started" in text_of(log))
+    return p, log
+
+
+def test_a_rotated_log_is_let_go_of_at_hup(prepared, folder):
+    p, log = logging(prepared, folder)
     log.rename(folder / "old.log")
     p.signal(signal.SIGHUP)
     wait_for("the new log", lambda: log.exists() and "event=reloaded" in text_of(log))
@@ -259,11 +265,7 @@ def test_a_rotated_log_is_let_go_of_at_hup(prepared, folder):
 
 
 def test_a_rotated_log_is_let_go_of_though_the_configuration_is_wrong(prepared, folder):
-    log = folder / "its.log"
-    p = prepared(logfile=log)
-    p.start(wait=False)
-    p.process.await_port(p.port)
-    wait_for("the start", lambda: "event=started" in text_of(log))
+    p, log = logging(prepared, folder)
     log.rename(folder / "old.log")
     p.path.write_text("nonsense\n")
     p.signal(signal.SIGHUP)
@@ -271,11 +273,7 @@ def test_a_rotated_log_is_let_go_of_though_the_configuration_is_wrong(prepared, 
 
 
 def test_a_log_that_cannot_be_opened_leaves_the_old_one_and_the_old_configuration(prepared, folder):
-    log = folder / "its.log"
-    p = prepared(logfile=log)
-    p.start(wait=False)
-    p.process.await_port(p.port)
-    wait_for("the start", lambda: "event=started" in text_of(log))
+    p, log = logging(prepared, folder)
     p.options.update(logfile=folder / "nowhere" / "x.log", default_pool_size=7)
     p.write()
     p.signal(signal.SIGHUP)

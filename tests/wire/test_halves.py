@@ -91,14 +91,18 @@ def streaming(run_pgusher, server):
     return make
 
 
-def is_served_by_a_clean_server(p, server):
+def serves_the_next(p, session):
     with p.raw() as c:
         c.startup()
         c.send(wire.query("SELECT 'next'"))
-        s = server.accept()
+        s = session()
         s.until("next")
         s.finish()
         assert c.until_ready().value() == "1"
+
+
+def is_served_by_a_clean_server(p, server):
+    serves_the_next(p, server.accept)
 
 
 def nothing_follows(c):
@@ -121,12 +125,7 @@ def test_a_client_killed_inside_a_row_gets_no_other_bytes_for_its_rest(streaming
     if command.startswith("KILL "):
         is_served_by_a_clean_server(p, server)
     else:
-        with p.raw() as other:
-            other.startup()
-            other.send(wire.query("SELECT 'next'"))
-            s.until("next")
-            s.finish()
-            assert other.until_ready().value() == "1"
+        serves_the_next(p, lambda: s)
 
 
 def test_a_timeout_inside_a_row_adds_nothing_to_it(streaming):
@@ -151,12 +150,7 @@ def test_a_client_that_leaves_inside_a_row_costs_the_next_nothing(streaming, ser
     c.reset()
     assert server.cancelled() == (s.pid, s.key)
     s.send(ROW[-900_000:], wire.error("57014", "canceled"), wire.ready())
-    with p.raw() as other:
-        other.startup()
-        other.send(wire.query("SELECT 'next'"))
-        s.until("next")
-        s.finish()
-        assert other.until_ready().value() == "1"
+    serves_the_next(p, lambda: s)
 
 
 def test_a_replicating_client_killed_inside_a_message_gets_no_other_bytes_for_its_rest(run_pgusher, server):

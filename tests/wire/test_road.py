@@ -200,13 +200,19 @@ def test_multi_statement_queries_are_passed_whole(proxy, server):
     assert c.until_ready().kinds == "CCZ"
 
 
-def test_copy_in_passes_both_ways(proxy, server):
-    c = client(proxy)
+def copy_in(c, server):
+    """COPY FROM STDIN has begun: the session it runs in."""
     c.send(wire.query("COPY t FROM STDIN"))
     s = server.accept()
     s.until("COPY t")
     s.send(wire.message("G", b"\0\0\1\0\0"))
     assert c.receive().kind == "G"
+    return s
+
+
+def test_copy_in_passes_both_ways(proxy, server):
+    c = client(proxy)
+    s = copy_in(c, server)
     for i in range(100):
         c.send(wire.copy_data(b"%d\n" % i))
     c.send(wire.COPY_DONE)
@@ -224,11 +230,7 @@ def test_copy_in_passes_both_ways(proxy, server):
 
 def test_copy_that_the_client_fails_is_reported_by_the_server(proxy, server):
     c = client(proxy)
-    c.send(wire.query("COPY t FROM STDIN"))
-    s = server.accept()
-    s.until("COPY t")
-    s.send(wire.message("G", b"\0\0\1\0\0"))
-    c.receive()
+    s = copy_in(c, server)
     c.send(wire.copy_data(b"1\n"), wire.copy_fail("changed my mind"))
     s.until_kind("f")
     s.send(wire.error("57014", "COPY from stdin failed: changed my mind"), wire.ready())
@@ -238,11 +240,7 @@ def test_copy_that_the_client_fails_is_reported_by_the_server(proxy, server):
 def test_copy_the_server_breaks_off_while_data_still_comes(proxy, server):
     """The client may have sent more before it saw the error: those bytes are not the next query's."""
     c = client(proxy)
-    c.send(wire.query("COPY t FROM STDIN"))
-    s = server.accept()
-    s.until("COPY t")
-    s.send(wire.message("G", b"\0\0\1\0\0"))
-    c.receive()
+    s = copy_in(c, server)
     c.send(wire.copy_data(b"bad\n"))
     s.until_kind("d")
     s.send(wire.error("22P02", "invalid input syntax"), wire.ready())
@@ -353,11 +351,7 @@ def test_a_client_that_does_not_read_stops_its_server_not_the_others(run_pgusher
 def test_a_server_that_does_not_read_stops_its_client_not_the_others(run_pgusher, server):
     p = run_pgusher({"app": server.connstr}, default_pool_size=2)
     loud, busy = client(p), client(p)
-    loud.send(wire.query("COPY t FROM STDIN"))
-    s = server.accept()
-    s.until("COPY t")
-    s.send(wire.message("G", b"\0\0\1\0\0"))
-    loud.receive()
+    s = copy_in(loud, server)
     before = p.process.status_kib("VmHWM")
     loud.sock.settimeout(1.0)
     with pytest.raises(TimeoutError):

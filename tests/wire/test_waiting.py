@@ -145,13 +145,19 @@ def test_a_refused_login_leaves_other_servers_in_use(run_pgusher, server):
     assert b.until_ready().value() == "1"
 
 
-def test_a_server_that_rested_is_checked_before_use(run_pgusher, server):
+def checked(run_pgusher, server):
+    """The proxy, a client with a statement, and the session that is asked first whether it still is there."""
     p = run_pgusher({"app": server.connstr}, server_check_query="SELECT 'check'", server_check_delay=0)
     a = p.raw()
     a.startup()
     s = server.accept()
     a.send(wire.query("SELECT 'mine'"))
     s.until("check")
+    return p, a, s
+
+
+def test_a_server_that_rested_is_checked_before_use(run_pgusher, server):
+    p, a, s = checked(run_pgusher, server)
     assert a.quiet()
     assert p.console("SHOW POOLS")[0]["sv_tested"] == "1"
     s.finish()
@@ -161,12 +167,7 @@ def test_a_server_that_rested_is_checked_before_use(run_pgusher, server):
 
 
 def test_a_server_that_fails_its_check_is_replaced(run_pgusher, server):
-    p = run_pgusher({"app": server.connstr}, server_check_query="SELECT 'check'", server_check_delay=0)
-    a = p.raw()
-    a.startup()
-    s = server.accept()
-    a.send(wire.query("SELECT 'mine'"))
-    s.until("check")
+    p, a, s = checked(run_pgusher, server)
     s.close()
     s = server.accept()
     s.until("mine")
