@@ -59,6 +59,7 @@ struct database {
     struct lock catalog_lock;
     struct catalog *catalog;       /* under the lock */
     _Atomic uint64_t catalog_turn; /* grows with each publication */
+    _Atomic bool asks_sequences;   /* somebody has called lastval() or currval() */
     struct dlist accounts;
 };
 

@@ -54,6 +54,22 @@ static enum move refuse_sequence(struct request *r)
     return request_fail(r, &why);
 }
 
+static void forget_sequences(struct request *r)
+{
+    r->server->sequences_of = r->client->id;
+    server_prelude_text(r->server, "DISCARD SEQUENCES");
+}
+
+/* What was put before the unit gets a round trip of its own. */
+static enum move close_prelude(struct request *r)
+{
+    compose_bare(&r->server->stream.out, 'S');
+    expects_push(&r->server->expects, EXPECT_SYNC, OWNER_NOBODY, NULL);
+    r->settings_sent = true;
+    request_wait(r, 0);
+    return MOVE_WAIT;
+}
+
 /*
  * lastval() and currval() are right where this client was the last to take values of sequences, and
  * took none elsewhere since. One that took none at all is to be told so by a server that holds
@@ -63,9 +79,9 @@ static enum move check_sequences(struct request *r)
 {
     struct client *c = r->client;
     struct server *s = r->server;
-    if ((r->facts.flags & STMT_OWN_SEQUENCE) == 0 || r->facts.sequences || c->status == 'E') {
-        return MOVE_ON;
-    }
+    if ((r->facts.flags & STMT_OWN_SEQUENCE) == 0) { return MOVE_ON; }
+    atomic_store_explicit(&c->account->database->asks_sequences, true, memory_order_relaxed);
+    if (r->facts.sequences || c->status == 'E') { return MOVE_ON; }
     if (c->sequences_on != 0) {
         bool here = s->sequences_of == c->id && s->backend_pid == c->sequences_on;
         return here ? MOVE_ON : refuse_sequence(r);
@@ -75,13 +91,18 @@ static enum move check_sequences(struct request *r)
         request_wait(r, 0);
         return MOVE_WAIT;
     }
-    s->sequences_of = c->id;
-    server_prelude_text(s, "DISCARD SEQUENCES");
-    compose_bare(&s->stream.out, 'S');
-    expects_push(&s->expects, EXPECT_SYNC, OWNER_NOBODY, NULL);
-    r->settings_sent = true;
-    request_wait(r, 0);
-    return MOVE_WAIT;
+    forget_sequences(r);
+    return close_prelude(r);
+}
+
+/* Whether it takes a value is not sure. If it does not, lastval() must not tell another client's.
+ */
+static bool forgets_sequences(const struct request *r)
+{
+    const struct server *s = r->server;
+    return r->facts.sequences && s->sequences_of != 0 && s->sequences_of != r->client->id &&
+           atomic_load_explicit(&r->client->account->database->asks_sequences,
+                                memory_order_relaxed);
 }
 
 /*
@@ -148,8 +169,14 @@ enum move step_prepare(struct request *r)
     }
     r->sole = s->expects.count == 0;
     r->set_by_us = false;
-    bool own = is_own_session(c);
-    if (c->status == 'E' || (s->now == r->want && (s->sure || own))) { return MOVE_ON; }
+    const bool own = is_own_session(c), settled = s->now == r->want && (s->sure || own);
+    const bool forgets = forgets_sequences(r);
+    if (c->status == 'E' || (settled && !forgets)) { return MOVE_ON; }
+    if (s->expects.count > 0) { /* settled: else it waits already */
+        request_wait(r, 0);
+        return MOVE_WAIT;
+    }
+    if (forgets) { forget_sequences(r); }
     /* What may not follow unsynced messages gets its settings in a batch and a round trip of their
        own. So does a transaction block: settings made inside it would be undone by its ROLLBACK,
        and what follows that in the same text or batch would run with another client's. So does what
@@ -160,13 +187,10 @@ enum move step_prepare(struct request *r)
     if (!r->facts.fusible || c->begin != NULL || tells ||
         (c->status == 'I' && changes_next_transaction(s, r->want))) {
         put_prelude(r, own);
-        compose_bare(&s->stream.out, 'S');
-        expects_push(&s->expects, EXPECT_SYNC, OWNER_NOBODY, NULL);
-        r->settings_sent = true;
-        request_wait(r, 0);
-        return MOVE_WAIT;
+        return close_prelude(r);
     }
     put_prelude(r, own);
+    if (settled) { return MOVE_ON; }
     const struct statement *st = r->facts.only;
     r->set_by_us = st != NULL && only_reads_settings(st) && r->facts.pins == 0;
     return MOVE_ON;

@@ -336,3 +336,8 @@ def test_lastval_is_ones_own_or_refused(run_pgusher, cluster, name, column, cata
                 a.execute("SELECT 1")
                 a.execute(ask)
         assert a.execute("SELECT 1").fetchone() == (1,)
+    none = proxy.connect()
+    assert none.execute(f"INSERT INTO {name} (v) SELECT 'x' WHERE false").rowcount == 0
+    for q in (ask, current):
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            none.execute(q)
