@@ -9,6 +9,7 @@
  */
 #include "base/log.h"
 #include "pgwire/compose.h"
+#include "query/quote.h"
 #include "request/request.h"
 
 /* ---- what a statement needs ------------------------------------------------------------------ */
@@ -127,40 +128,31 @@ static bool knows_too_much(const struct request *r)
     return false;
 }
 
-/* What the client has set and reset is empty on its other servers, too. Returns how many. */
-static unsigned put_known(struct request *r, const char *name)
+/*
+ * What the client has set and reset is empty on its other servers, too; unless it is there: by a
+ * default that the role or the database has, or by what nobody followed. Returns how many.
+ */
+static unsigned put_known(struct request *r)
 {
     struct server *s = r->server;
-    if (varset_get(s->customs, name) != NULL || varset_get(r->client->in_tx, name) != NULL) {
-        return 0;
-    }
-    /* SET and RESET: a default that the role or the database has stays. */
-    const struct varset *one = varset_ref(s->now), *before = varset_ref(s->now);
-    varset_put(&one, name, "");
-    unsigned count = server_prelude(s, one);
-    count += server_prelude(s, before);
-    varset_unref(&one);
-    varset_unref(&before);
-    return count;
-}
-
-static unsigned put_all_known(struct request *r)
-{
-    const struct varset *customs = r->client->customs;
-    unsigned count = 0;
-    for (size_t i = 0; i < varset_count(customs); i++) {
-        count += put_known(r, varset_at(customs, i)->name);
-    }
-    return count;
-}
-
-static unsigned put_known_of_read(struct request *r)
-{
     struct bytes all = buf_view(&r->reads_custom);
     unsigned count = 0;
     for (size_t at = 0; at < all.len; at += strlen((const char *)all.ptr + at) + 1) {
         const char *name = (const char *)all.ptr + at;
-        if (varset_get(r->client->customs, name) != NULL) { count += put_known(r, name); }
+        if (varset_get(r->client->customs, name) == NULL) { continue; }
+        if (varset_get(s->customs, name) != NULL || varset_get(r->client->in_tx, name) != NULL) {
+            continue;
+        }
+        struct buf text = {0};
+        buf_put_bytes(&text, BYTES("SELECT pg_catalog.set_config("));
+        quote_literal(&text, bytes_str(name));
+        buf_put_bytes(&text, BYTES(", '', false) WHERE pg_catalog.current_setting("));
+        quote_literal(&text, bytes_str(name));
+        buf_put_bytes(&text, BYTES(", true) IS NULL"));
+        server_prelude_text(s, buf_text(&text));
+        buf_done(&text);
+        varset_put(&s->customs, name, "");
+        count++;
     }
     return count;
 }
@@ -234,13 +226,10 @@ enum move renew_server(struct request *r)
 bool renew_define(struct request *r)
 {
     struct server *s = r->server;
-    const struct client *c = r->client;
-    /* What nobody follows may set any of them: from then on they are the session's own. */
-    const bool follows = (c->pins & PIN_UNKNOWN) == 0 && !c->settings_unclear;
-    const bool loses = (r->facts.pins & PIN_UNKNOWN) != 0 || r->touched_unclear;
-    if (!follows || s->status != 'I' || s->expects.count > 0) { return false; }
-    if (buf_len(&r->reads_custom) == 0 && !loses) { return false; }
-    if ((loses ? put_all_known(r) : put_known_of_read(r)) == 0) { return false; }
+    if (buf_len(&r->reads_custom) == 0 || s->status != 'I' || s->expects.count > 0) {
+        return false;
+    }
+    if (put_known(r) == 0) { return false; }
     compose_bare(&s->stream.out, 'S');
     expects_push(&s->expects, EXPECT_SYNC, OWNER_NOBODY, NULL);
     r->settings_sent = true;

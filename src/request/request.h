@@ -409,7 +409,7 @@ void renew_look(struct request *r, const struct statement *s, bool taints, bool 
 /* The unit is to run on a session that is as new. */
 bool renew_is_due(const struct request *r);
 enum move renew_server(struct request *r);
-/* Custom settings that the unit reads, or may set unseen, are made known to the server first. */
+/* Custom settings that the unit reads are made known to the server first. */
 bool renew_define(struct request *r);
 /* The unit is on its way; it is answered. */
 void renew_note_sent(struct request *r);
