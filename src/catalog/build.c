@@ -353,6 +353,7 @@ static void add_call(struct build *b, struct relation *r, const struct fact *f)
         r->write_taints = r->write_taints || call.taints;
         return;
     case BUILD_WRITE:
+        r->write_users = r->write_users || call.users;
         r->write_all = r->write_all || call.writes;
         r->write_taints = r->write_taints || call.taints;
         return;
@@ -552,6 +553,7 @@ static void lift_into(struct build *b, struct relation *above, const struct rela
     above->write_all = above->write_all || r->write_all;
     above->write_taints = above->write_taints || r->write_taints;
     above->sequences = above->sequences || r->sequences;
+    above->write_users = above->write_users || r->write_users;
     for (uint32_t i = 0; i < r->cascades.count; i++) {
         link_to(b, &above->cascades, r->cascades.items[i]);
     }

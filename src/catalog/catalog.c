@@ -92,11 +92,14 @@ struct call catalog_call(const struct catalog *c, const struct stmt_name *name)
                                            strcmp(name->schema, "information_schema") == 0);
     bool builtin = f != NULL && f->builtin && (name->schema == NULL || system);
     bool user = f != NULL && f->user && !system;
-    if (!builtin && !user) { return (struct call){.taints = true, .writes = true, .reads = true}; }
+    if (!builtin && !user) {
+        return (struct call){.taints = true, .writes = true, .reads = true, .users = true};
+    }
     struct call call = {.replica = true, .cacheable = true};
     if (builtin) { call = function_builtin(f->name, f->builtin_volatility); }
     if (user) {
         call.cacheable = false;
+        call.users = true;
         call.replica = call.replica && f->user_volatility != 'v' && !f->taints && !f->writes;
         call.taints = call.taints || f->taints;
         call.writes = call.writes || f->writes;

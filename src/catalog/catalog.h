@@ -50,6 +50,10 @@ struct judgement {
     bool replica;   /* provably reads only: may run on a replica */
     bool taints;    /* calls a function that may change session state */
     bool sequences; /* may take values of sequences without naming nextval */
+    /* A plan of it holds as long as the catalog does: planned anew it would find the same. Not so
+       with a text that names a moment or an object, and with functions of users, which may say
+       that they are immutable. */
+    bool lasting;
     enum judge_reason reason;
     char culprit[64];    /* the relation or function that decided, when there is one */
     int rule;            /* index of the cache rule with the smallest ttl among the deps, or -1 */

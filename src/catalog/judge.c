@@ -178,6 +178,7 @@ static void judge_calls(const struct catalog *c, const struct statement *s, stru
         j->taints = j->taints || call.taints;
         j->writes_all = j->writes_all || call.writes;
         j->sequences = j->sequences || call.sequences;
+        j->lasting = j->lasting && !call.users;
         if (!call.cacheable && !catalog_reads_setting(c, &s->functions[i])) {
             refuse_name(j, JUDGE_FUNCTION, s->functions[i].schema, s->functions[i].name);
         }
@@ -186,7 +187,10 @@ static void judge_calls(const struct catalog *c, const struct statement *s, stru
         const char *name = s->settings[i].name;
         if (name == NULL || is_server_setting(name)) { j->replica = false; }
     }
-    if (c->unnamed.reason != JUDGE_CACHEABLE) { refuse(j, c->unnamed.reason, c->unnamed.culprit); }
+    if (c->unnamed.reason != JUDGE_CACHEABLE) {
+        j->lasting = false;
+        refuse(j, c->unnamed.reason, c->unnamed.culprit);
+    }
     const char *moving = catalog_moving_cast(c, s);
     if (moving != NULL) { refuse(j, JUDGE_TIME, moving); }
 }
@@ -239,6 +243,12 @@ static void judge_policies(const struct catalog *c, const struct relation *r, bo
     }
 }
 
+/* Its policies may call functions of users. */
+static bool hides_calls(const struct relation *r)
+{
+    return r->row_security && r->policies_unclear;
+}
+
 static void judge_rule(const struct catalog *c, const struct relation *r, struct judgement *j)
 {
     if (r->rule < 0) {
@@ -273,6 +283,7 @@ static void judge_relation(const struct catalog *c, const struct relation *r, bo
     if (strchr("rvp", r->kind) == NULL || r->foreign || r->unlogged) {
         refuse_relation(j, JUDGE_KIND, r);
     }
+    j->lasting = j->lasting && !hides_calls(r) && r->obstacle.reason == JUDGE_CACHEABLE;
     if (r->obstacle.reason != JUDGE_CACHEABLE) {
         refuse(j, r->obstacle.reason, r->obstacle.culprit);
     }
@@ -341,12 +352,12 @@ static void judge_reads(const struct catalog *c, const struct statement *s, stru
             add_effects_of_all(c, n->name, j);
             break;
         }
-        j->replica = false;
+        j->replica = j->lasting = false;
         w.deps_unknown = true;
     }
     judge_reached(c, &w, false, j);
     judge_reached(c, &w, true, j);
-    if (w.direct.overflow || w.views.overflow) { j->replica = false; }
+    if (w.direct.overflow || w.views.overflow) { j->replica = j->lasting = false; }
     if (w.direct.overflow || w.views.overflow || w.deps_unknown) {
         refuse(j, JUDGE_TOO_MANY, NULL);
         j->deps_count = 0; /* part of a list would be taken for the whole */
@@ -371,6 +382,7 @@ static void close_writes(struct reached *w, struct judgement *j)
         const struct relation *r = w->items[i];
         j->taints = j->taints || r->write_taints;
         j->sequences = j->sequences || r->sequences;
+        j->lasting = j->lasting && !r->write_users && !hides_calls(r);
         j->writes_all = j->writes_all || r->write_all || r->system;
         for (uint32_t k = 0; k < r->cascades.count; k++) { (void)reach(w, r->cascades.items[k]); }
         if (is_view(r)) {
@@ -487,6 +499,7 @@ void catalog_judge(const struct catalog *c, const struct statement *s, struct ju
         judge_blindly(s, ret);
         return;
     }
+    ret->lasting = (s->flags & (STMT_TIME_LITERAL | STMT_REG_CAST)) == 0;
     judge_kind(s, ret);
     judge_calls(c, s, ret);
     judge_reads(c, s, ret);

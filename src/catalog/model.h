@@ -41,6 +41,7 @@ struct relation {
     bool write_all;         /* triggers, rules or calls with an effect nobody knows */
     bool write_taints;      /* what a write calls may change the session */
     bool sequences;         /* a default or an identity takes values of one */
+    bool write_users;       /* a default or a check calls a function of a user's */
 
     struct obstacle obstacle; /* to caching, in its own definition: a view's functions ... */
     bool opaque;              /* its definition calls functions that may read other relations */
@@ -106,6 +107,7 @@ struct call {
     bool writes;    /* may write tables */
     bool reads;     /* may read tables that the text does not name */
     bool sequences; /* may take values of sequences */
+    bool users;     /* may be a function of a user's */
     bool cacheable;
 };
 struct call catalog_call(const struct catalog *c, const struct stmt_name *name);

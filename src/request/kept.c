@@ -6,34 +6,69 @@
  * from the Bind's. So nothing may have gone before it that is not done, and nothing goes behind it
  * until then: who sends many at once, or is in a transaction, has each of them parsed.
  */
+#include <string.h>
+
 #include "base/hmap.h"
 #include "pgwire/frame.h"
 #include "request/request.h"
 
-/* What is seen often enough among those that share its slot. */
-static bool is_hot(struct desk *d, struct bytes text)
-{
-    uint64_t hash = hmap_hash(text);
-    struct warm *w = &d->warm[hash % WARM_SLOTS];
-    if (w->hash == hash) { return ++w->count >= WARM_ENOUGH; }
-    if (w->count > 0 && --w->count > 0) { return false; }
-    *w = (struct warm){.hash = hash, .count = 1};
-    return false;
-}
-
-/* A temporary table may hide another. */
+/* A temporary table may hide another. Who does not know the catalog does not know either what plans
+   have folded into them. */
 static bool may_keep(const struct request *r)
 {
     const struct client *c = r->client;
     const struct server *s = r->server;
     const struct statement *st = r->facts.only;
     return c->account->database->config->o.prepare_unnamed && s->target->max_prepared > 0 &&
-           !r->as_it_is && r->sole && !r->batch_open && c->status == 'I' &&
-           r->unit.raw.len <= AGAIN_MOST && !r->followed &&
-           (c->pins & ~(uint32_t)PIN_SESSION) == 0 && !r->writes_all && s->odd_reading == 0 &&
-           !r->facts.unknown && st != NULL &&
+           !r->as_it_is && r->sole && !r->followed && !r->batch_open && c->status == 'I' &&
+           r->unit.raw.len <= AGAIN_MOST && (c->pins & ~(uint32_t)PIN_SESSION) == 0 &&
+           !r->writes_all && s->odd_reading == 0 && !r->facts.unknown && st != NULL &&
            (st->kind == STMT_SELECT || st->kind == STMT_MODIFY) && st->pins == 0 &&
-           (st->flags & STMT_WRITES_ALL) == 0;
+           (st->flags & STMT_WRITES_ALL) == 0 && r->facts.judged->lasting;
+}
+
+static bool is_of(const struct prepared *kept, const struct prepared *p, struct reading how)
+{
+    return kept != NULL && reading_equal(kept->reading, how) &&
+           kept->types_count == p->types_count && bytes_equal(kept->text, p->text) &&
+           memcmp(kept->types, p->types, 4 * (size_t)p->types_count) == 0;
+}
+
+static void forget(struct warm *w)
+{
+    if (w->kept != NULL) { prepared_unref(&w->kept); }
+}
+
+/*
+ * What is seen often enough among those that share its slot; else NULL. Another catalog is another
+ * statement: names in it may mean other things, of which a plan that was made learns nothing.
+ */
+static const struct prepared *find_hot(struct request *r, const struct prepared *p)
+{
+    const struct known *k = desk_known(r->desk, r->client->account->database);
+    if (k->catalog == NULL) { return NULL; }
+    uint64_t hash = hmap_hash(p->text) + k->id;
+    struct warm *w = &r->desk->warm[hash % WARM_SLOTS];
+    if (w->hash != hash) {
+        if (w->count > 0 && --w->count > 0) { return NULL; }
+        forget(w);
+        *w = (struct warm){.hash = hash, .count = 1};
+        return NULL;
+    }
+    if (w->count < WARM_MOST) { w->count++; }
+    if (w->count < WARM_ENOUGH) { return NULL; }
+    struct reading how = p->reading;
+    how.catalog = catalog_version(k->catalog);
+    if (!is_of(w->kept, p, how)) {
+        forget(w);
+        w->kept = prepared_intern(p->text, p->types, p->types_count, how);
+    }
+    return w->kept;
+}
+
+void kept_forget(struct desk *d)
+{
+    for (size_t i = 0; i < WARM_SLOTS; i++) { forget(&d->warm[i]); }
 }
 
 bool kept_is_bound(const struct request *r)
@@ -44,16 +79,17 @@ bool kept_is_bound(const struct request *r)
 
 bool kept_send(struct request *r, const struct prepared *p)
 {
+    const struct prepared *kept = may_keep(r) ? find_hot(r, p) : NULL;
+    if (kept == NULL) { return false; }
     struct server *s = r->server;
     const struct unit *u = &r->unit;
-    if (!may_keep(r) || (!server_has(s, p) && !is_hot(r->desk, p->text))) { return false; }
     char name[PREPARED_NAME];
-    server_need(s, p);
-    prepared_name(p, name);
+    server_need(s, kept);
+    prepared_name(kept, name);
     expects_push_fake(&s->expects, '1', p, "");
     expects_at(&s->expects, s->expects.count - 1)->held = true;
     extended_put_bind(&s->stream.out, u->bind.portal, name, u->bind.rest);
-    expects_push_use(&s->expects, EXPECT_BIND, p->id, "");
+    expects_push_use(&s->expects, EXPECT_BIND, kept->id, "");
     /* All behind the Bind is as it came. */
     const uint8_t *behind = u->bind.rest.ptr + u->bind.rest.len;
     stream_put(&s->stream, bytes_of(behind, (size_t)(u->raw.ptr + u->raw.len - behind)));

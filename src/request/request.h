@@ -195,10 +195,11 @@ struct known { /* what this worker knows of one database */
 };
 
 /* Texts that came without a name of late: whose turn it is to be kept. */
-enum { WARM_SLOTS = 1024, WARM_ENOUGH = 5 };
+enum { WARM_SLOTS = 1024, WARM_ENOUGH = 5, WARM_MOST = 1000 };
 struct warm {
     uint64_t hash;
     unsigned count;
+    const struct prepared *kept; /* one reference; NULL: not yet */
 };
 
 struct desk { /* request/'s own of one worker */
@@ -382,10 +383,11 @@ bool names_are_carried(const struct client *c);
 struct reading names_reading(const struct request *r, struct bytes text);
 
 /* ---- kept.c: statements without a name that are kept prepared */
-/* Sends the plain, unnamed batch so, if it may and is worth it. */
+/* Sends the plain, unnamed batch so, if it may and is worth it. p: what its Parse makes. */
 bool kept_send(struct request *r, const struct prepared *p);
 /* false: the server has not taken it yet, and it may have to be sent once more. */
 bool kept_is_bound(const struct request *r);
+void kept_forget(struct desk *d);
 
 /* ---- failed.c */
 /* The server itself is to refuse the text, as it does not end a failed transaction. */

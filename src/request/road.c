@@ -212,6 +212,7 @@ void desk_free(struct desk **pd)
         d->spares = r->next;
         free_spare(r);
     }
+    kept_forget(d);
     buf_done(&d->settings);
     cache_detach(&d->cache);
     mem_free(&d);

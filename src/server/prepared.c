@@ -29,13 +29,16 @@ static void init_table(void)
 static const struct prepared *intern(struct bytes text, const uint8_t *types, uint16_t types_count,
                                      bool by_sql, struct reading how)
 {
-    enum { HEAD = 1 + sizeof how.settings + sizeof how.odd + sizeof how.of + 2 };
+    enum {
+        HEAD = 1 + sizeof how.settings + sizeof how.odd + sizeof how.catalog + sizeof how.of + 2
+    };
     (void)pthread_once(&table_once, init_table);
     size_t types_size = (size_t)types_count * 4, key_size = HEAD + types_size + text.len;
     struct entry *e = mem_zeroed(sizeof *e + key_size);
     e->key[0] = by_sql;
     memcpy(e->key + 1, &how.settings, sizeof how.settings); /* interned, and held: its identity */
     memcpy(e->key + 1 + sizeof how.settings, &how.odd, sizeof how.odd);
+    memcpy(e->key + HEAD - 6 - sizeof how.catalog, &how.catalog, sizeof how.catalog);
     put_u32(e->key + HEAD - 6, how.of);
     put_u16(e->key + HEAD - 2, types_count);
     if (types_size > 0) { memcpy(e->key + HEAD, types, types_size); }

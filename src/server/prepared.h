@@ -18,8 +18,9 @@
  */
 struct reading {
     const struct varset *settings; /* varset_reading(), borrowed; NULL: they do not matter to it */
-    uint64_t odd; /* not only those: the number of the transaction that alone knows; or 0 */
-    uint32_t of;  /* the only client that shares it, or 0: what it means depends on its names */
+    uint64_t odd;     /* not only those: the number of the transaction that alone knows; or 0 */
+    uint64_t catalog; /* kept for who did not ask: the version of what names mean; or 0 */
+    uint32_t of;      /* the only client that shares it, or 0: what it means depends on its names */
 };
 
 struct prepared {
@@ -45,7 +46,7 @@ static inline struct reading reading_any(void)
 }
 static inline bool reading_equal(struct reading a, struct reading b)
 {
-    return a.settings == b.settings && a.odd == b.odd && a.of == b.of;
+    return a.settings == b.settings && a.odd == b.odd && a.catalog == b.catalog && a.of == b.of;
 }
 const struct prepared *prepared_ref(const struct prepared *p);
 void prepared_unref(const struct prepared **p);

@@ -4,6 +4,7 @@ import pytest
 
 from harness import wire
 from harness.fake_client import FakeClient
+from harness.process import wait_for
 
 
 def ask(sql, *params):
@@ -14,6 +15,14 @@ def answer(a):
     """As a client sees it; tables have other OIDs each time."""
     return [(m.kind, {k: v for k, v in m.fields().items() if k not in "FLR"} if m.kind in "EN" else
              m.body.split(b"\0")[1:2] if m.kind == "T" else m.body) for m in a.messages if m.kind != "S"]
+
+
+def start(run_pgusher, cluster, **options):
+    """Only who knows the catalog knows what a plan may have folded into it."""
+    p = run_pgusher({"app": cluster.primary.connstr}, **{"monitor_user": "postgres", **options})
+    if options.get("monitor_user", True):
+        wait_for("the catalog", lambda: "event=catalog_loaded" in p.log())
+    return p
 
 
 def play(port, node, table):
@@ -66,7 +75,7 @@ def play(port, node, table):
 
 @pytest.mark.parametrize("pool_size", [1, 3])
 def test_looks_as_it_does_directly(run_pgusher, cluster, name, pool_size):
-    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=pool_size)
+    p = start(run_pgusher, cluster, default_pool_size=pool_size)
     through, direct = play(p.port, cluster.primary, name), play(cluster.primary.port, cluster.primary, name)
     for i, (a, b) in enumerate(zip(through, direct)):
         assert a == b, i
@@ -90,14 +99,14 @@ def run_often(p, text):
 
 
 def test_postgresql_parses_it_a_few_times(run_pgusher, cluster):
-    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1, workers=1)
+    p = start(run_pgusher, cluster, default_pool_size=1, workers=1)
     assert run_often(p, "SELECT $1::int") < 10
 
 
 @pytest.mark.parametrize("options, text", [({"prepare_unnamed": 0}, "SELECT $1::int"), ({"max_prepared_statements": 0}, "SELECT $1::int"),
-                                           ({}, "SHOW server_version")])
+                                           ({"monitor_user": None}, "SELECT $1::int"), ({}, "SHOW server_version")])
 def test_what_is_not_to_be_kept_is_parsed_each_time(run_pgusher, cluster, options, text):
-    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1, workers=1, **options)
+    p = start(run_pgusher, cluster, default_pool_size=1, workers=1, **options)
     if "$1" in text:
         assert run_often(p, text) == 200
         return
@@ -111,10 +120,43 @@ def test_what_is_not_to_be_kept_is_parsed_each_time(run_pgusher, cluster, option
 
 
 def test_texts_that_come_once_are_not_kept(run_pgusher, cluster):
-    p = run_pgusher({"app": cluster.primary.connstr}, default_pool_size=1)
+    p = start(run_pgusher, cluster, default_pool_size=1)
     with p.raw() as c:
         c.startup()
         for i in range(300):
             c.send(ask(f"SELECT {i}"))
             assert c.until_ready().rows == [[str(i).encode()]]
     assert [s["prepared_statements"] for s in p.console("SHOW SERVERS")] == ["0"]
+
+
+# PostgreSQL folds these into a plan when it makes it, or before.
+@pytest.mark.parametrize("text", [
+    "SELECT 'now'::timestamp", "SELECT timestamptz 'now'", "SELECT CAST('now' AS timetz)", "SELECT {n}_liar()",
+    "SELECT v FROM {n}_view", "INSERT INTO {n} VALUES ('now') RETURNING v", "INSERT INTO {n}_default (i) VALUES (1) RETURNING v"])
+def test_what_moves_is_not_kept(run_pgusher, cluster, name, text):
+    cluster.primary.script(f"""CREATE FUNCTION {name}_liar() RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT clock_timestamp()::text';
+CREATE VIEW {name}_view AS SELECT {name}_liar() AS v;
+CREATE TABLE {name} (v timestamp);
+CREATE TABLE {name}_default (i int, v text DEFAULT {name}_liar());
+GRANT ALL ON ALL TABLES IN SCHEMA public TO app""")
+    p = start(run_pgusher, cluster, default_pool_size=1)
+    with p.raw() as c:
+        c.startup()
+        seen = set()
+        for _ in range(20):
+            c.send(ask(text.format(n=name)))
+            [[value]] = c.until_ready().rows
+            seen.add(value)
+    assert len(seen) == 20
+
+
+def test_a_table_that_comes_to_hide_another_is_seen(run_pgusher, cluster, name):
+    cluster.primary.script(f"CREATE SCHEMA {name}; GRANT USAGE ON SCHEMA {name} TO app; CREATE TABLE public.{name}_t AS SELECT 1 AS v")
+    cluster.primary.script("GRANT SELECT ON ALL TABLES IN SCHEMA public TO app")
+    p = start(run_pgusher, cluster, default_pool_size=1)
+    with p.raw() as c:
+        c.startup(options=f"-c search_path={name},public")
+        value = lambda: c.send(ask(f"SELECT v FROM {name}_t")) or c.until_ready().rows
+        assert all(value() == [[b"1"]] for _ in range(20))
+        cluster.primary.script(f"CREATE TABLE {name}.{name}_t AS SELECT 2 AS v; GRANT SELECT ON {name}.{name}_t TO app")
+        wait_for("the other to be seen", lambda: value() == [[b"2"]])

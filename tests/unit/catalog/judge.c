@@ -243,6 +243,33 @@ TEST(a_trigger_makes_its_table_write_everything)
     catalog_unref(&c);
 }
 
+TEST(plans_last_where_planning_anew_would_find_the_same)
+{
+    struct build *b = small_build();
+    small_function(b, "liar", "sql", 'i', "SELECT clock_timestamp()");
+    build_calls(b, VIEW, BUILD_VIEW, "liar");
+    build_calls(b, SLOTS_1, BUILD_WRITE, "liar");
+    build_calls(b, MODULES, BUILD_WRITE, "count");
+    build_calls(b, PATIENTS, BUILD_POLICY, "liar");
+    struct catalog *c = small_finish(b);
+    CHECK(small_judge(c, small_select("menus modules", "count random")).lasting);
+    CHECK(small_judge(c, small_modify("menus")).lasting);
+    CHECK(small_judge(c, small_modify("modules")).lasting);
+    CHECK(small_judge(c, small_select("appointments", "")).lasting);
+    CHECK(!small_judge(c, small_select("menus", "liar")).lasting);
+    CHECK(!small_judge(c, small_select("menus", "nobody_knows")).lasting);
+    CHECK(!small_judge(c, small_select("nobody_knows", "")).lasting);
+    CHECK(!small_judge(c, small_select("dup", "")).lasting);
+    CHECK(!small_judge(c, small_select("view_of_view", "")).lasting);
+    CHECK(!small_judge(c, small_select("patients", "")).lasting);
+    CHECK(!small_judge(c, small_modify("patients")).lasting);
+    CHECK(!small_judge(c, small_modify("slots")).lasting); /* a partition's */
+    CHECK(!small_judge(c, small_stmt(STMT_SELECT, STMT_TIME_LITERAL, "menus", "", "")).lasting);
+    CHECK(!small_judge(c, small_stmt(STMT_SELECT, STMT_REG_CAST, "menus", "", "")).lasting);
+    CHECK(!small_judge(NULL, small_select("menus", "")).lasting);
+    catalog_unref(&c);
+}
+
 TEST(what_takes_values_of_sequences_is_told)
 {
     struct build *b = small_build();
@@ -597,6 +624,7 @@ int main(void)
         RUN(what_a_partition_is_or_does_holds_for_its_root),
         RUN(a_write_reaches_along_foreign_keys_and_through_views),
         RUN(a_trigger_makes_its_table_write_everything),
+        RUN(plans_last_where_planning_anew_would_find_the_same),
         RUN(what_takes_values_of_sequences_is_told),
         RUN(a_rule_or_an_unknown_target_writes_everything),
         RUN(statements_of_unknown_effect_write_everything_and_others_nothing),
