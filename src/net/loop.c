@@ -84,6 +84,7 @@ void loop_init(struct loop *l)
     assert(l->wake_fd >= 0);
     l->wake = watch_open(l, l->wake_fd, on_wake, l);
     watch_want(l->wake, UV_READABLE | WATCH_EDGE);
+    dlist_init(&l->leftovers);
     dlist_init(&l->deferred);
     timers_init(&l->timers, l);
     l->spare = (struct buf){0};
@@ -142,6 +143,10 @@ static void free_handle(uv_handle_t *handle)
 
 void loop_done(struct loop *l)
 {
+    for (struct dlist *node; (node = dlist_pop_front(&l->leftovers)) != NULL;) {
+        struct leftover *left = container_of(node, struct leftover, node);
+        left->drop(left);
+    }
     open_letters(l);
     open_deferred(l);
     timers_done(&l->timers);

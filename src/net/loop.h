@@ -26,6 +26,13 @@ struct letter { /* embedded in what is sent; owned by the receiver from loop_pos
     void (*open)(struct letter *l);
 };
 
+/* Embedded in what belongs to nobody and ends by an event, which may not come before the loop's
+ * end: loop_done() drops what is left. */
+struct leftover {
+    struct dlist node; /* of the loop's */
+    void (*drop)(struct leftover *l);
+};
+
 struct loop {
     uv_loop_t uv;
     int epoll;
@@ -40,7 +47,8 @@ struct loop {
     struct watch *wake;
     struct lock mailbox_lock;
     struct dlist mailbox;
-    struct dlist deferred;     /* letters to self, opened before the next wait for events */
+    struct dlist deferred; /* letters to self, opened before the next wait for events */
+    struct dlist leftovers;
     uint8_t *scratch;          /* LOOP_READ_BYTES; valid within one callback */
     unsigned index;            /* of its worker */
     struct names *names;       /* what host names mean, for all loops; NULL: numbers only */
@@ -56,7 +64,8 @@ void loop_run(struct loop *l);
 /* One round: what was deferred, the events that are there, or come when it may wait for them. */
 void loop_turn(struct loop *l, bool wait);
 void loop_stop(struct loop *l);
-/* Closes the loop's own handles, runs what is left, opens what is in the mailbox. */
+/* Drops leftovers, closes the loop's own handles, runs what is left, opens what is in the mailbox.
+ */
 void loop_done(struct loop *l);
 /*
  * When this turn's events came, monotonic microseconds: read once per turn, for deadlines and

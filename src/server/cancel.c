@@ -11,6 +11,8 @@
 
 struct cancel {
     struct server *server; /* NULL: it is gone */
+    struct delivery *delivery;
+    struct leftover leftover;
     _Atomic unsigned *count;
     bool sent;
     bool again; /* once more: it was asked for after this one was sent */
@@ -30,6 +32,7 @@ static void on_done(void *arg, const struct fault *why)
     bool again = c->again;
     if (why != NULL) { log_warn(NULL, "event=cancel_failed reason=\"%s\"", why->text); }
     if (c->count != NULL) { atomic_fetch_sub(c->count, 1); }
+    dlist_remove(&c->leftover.node);
     mem_free(&c);
     if (s == NULL) { return; }
     s->cancel = NULL;
@@ -38,6 +41,14 @@ static void on_done(void *arg, const struct fault *why)
     } else {
         s->event(s, 0); /* whoever holds it may have waited for this */
     }
+}
+
+/* Its server is gone, and what counts it, too. */
+static void drop(struct leftover *l)
+{
+    struct cancel *c = container_of(l, struct cancel, leftover);
+    deliver_drop(&c->delivery);
+    mem_free(&c);
 }
 
 void server_cancel(struct server *s)
@@ -57,7 +68,9 @@ void server_cancel(struct server *s)
     compose_cancel(&packet, s->backend_pid, bytes_of(s->backend_key, s->backend_key_len));
     /* As its own connection went; a name may stand for several machines. */
     bool tls = stream_tls(&s->stream) != NULL;
-    (void)deliver_start(s->stream.loop, s->target, &s->address, tls, &packet, &ops, c);
+    c->leftover.drop = drop;
+    dlist_push_back(&s->stream.loop->leftovers, &c->leftover.node);
+    c->delivery = deliver_start(s->stream.loop, s->target, &s->address, tls, &packet, &ops, c);
 }
 
 bool server_canceling(const struct server *s)

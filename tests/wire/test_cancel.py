@@ -197,6 +197,12 @@ def test_cancels_that_come_while_one_is_open_follow_it_as_one(cancelled_once, se
     assert c.until_ready().kinds == "CZ"
 
 
+def test_a_cancel_whose_connection_stays_open_does_not_outlive_the_process(cancelled_once):
+    p, c, _ = cancelled_once
+    c.close()
+    p.stop()  # which looks for leaks
+
+
 def test_a_cancel_that_waits_reaches_no_later_holder(cancelled_once, server):
     p, c, s = cancelled_once
     other = p.raw()
