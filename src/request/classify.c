@@ -358,7 +358,8 @@ static bool will_name(const struct expect *x, const char *name, const struct pre
 const struct prepared *pending_statement(const struct request *r, const char *name)
 {
     const struct server *s = r->server;
-    for (uint32_t i = s == NULL ? 0 : s->expects.count; i > 0; i--) {
+    const bool may_be_renamed = s != NULL && s->expects.renaming > 0;
+    for (uint32_t i = may_be_renamed ? s->expects.count : 0; i > 0; i--) {
         const struct expect *x = expects_at(&s->expects, i - 1);
         const struct prepared *p;
         if (will_name(x, name, &p)) { return p; }

@@ -21,7 +21,8 @@ static struct expect *push(struct expects *x)
         struct expect *ring = mem_array(struct expect, room);
         for (uint32_t i = 0; i < x->count; i++) { ring[i] = *at(x, i); }
         mem_free(&x->ring);
-        *x = (struct expects){.ring = ring, .count = x->count, .room = room};
+        *x = (struct expects){
+            .ring = ring, .count = x->count, .room = room, .renaming = x->renaming};
     }
     x->count++;
     struct expect *e = at(x, x->count - 1);
@@ -50,6 +51,14 @@ void expects_push_use(struct expects *x, enum expect_kind kind, uint64_t id, con
     at(x, x->count - 1)->name = keep_name(name);
 }
 
+/* The last one pushed may rename. */
+static void count(struct expects *x)
+{
+    struct expect *e = at(x, x->count - 1);
+    x->renaming += !e->counted;
+    e->counted = true;
+}
+
 void expects_add_naming(struct expects *x, enum stmt_naming what, const char *name,
                         const struct prepared *p)
 {
@@ -60,6 +69,7 @@ void expects_add_naming(struct expects *x, enum stmt_naming what, const char *na
     if (len > 0) { memcpy(n->name, name, len); }
     struct naming **last = &at(x, x->count - 1)->namings;
     while (*last != NULL) { last = &(*last)->next; }
+    count(x);
     *last = n;
 }
 
@@ -77,6 +87,7 @@ void expects_push_named(struct expects *x, enum expect_kind kind, const struct p
     expects_push(x, kind, OWNER_CLIENT, prepared);
     at(x, x->count - 1)->name = keep_name(name);
     at(x, x->count - 1)->unnamed = kind == EXPECT_PARSE && name[0] == '\0';
+    count(x);
 }
 
 void expects_push_taken(struct expects *x, const struct prepared *prepared, const char *name)
@@ -111,6 +122,7 @@ struct expect expects_pop(struct expects *x)
     struct expect e = *at(x, 0);
     x->first = (x->first + 1) & (x->room - 1);
     x->count--;
+    x->renaming -= e.counted;
     return e;
 }
 

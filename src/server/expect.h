@@ -46,6 +46,7 @@ struct expect {
                       the server also has by name */
     bool taken;    /* PARSE that the server refuses, because it has the name; ours: the client is to
                       read its own */
+    bool counted;  /* among those that may rename */
     const struct prepared *prepared; /* PARSE, CLOSE of a server-side name: one reference */
     uint64_t id;                     /* BIND, DESCRIBE: of the server-side statement, or 0 */
     /* The client's name: that becomes known (PARSE) or free (CLOSE) with it, that is used (BIND,
@@ -57,6 +58,7 @@ struct expect {
 struct expects {
     struct expect *ring;
     uint32_t first, count, room; /* room is a power of two */
+    uint32_t renaming; /* of these, by which a client's name may come to mean something else */
 };
 
 void expects_push(struct expects *x, enum expect_kind kind, enum expect_owner owner,
