@@ -163,6 +163,13 @@ void client_uncount(struct client *c);
 void client_close(struct client *c, const char *reason) COLD;
 /* The same after a FATAL with these words, where there is room for them: not inside a message. */
 void client_fail(struct client *c, const struct fault *why) COLD;
+/* What has come; false: nothing, or the client has gone and is closed. */
+MUST_USE static inline bool client_read(struct client *c, struct bytes *ret)
+{
+    enum err e = stream_read(&c->stream, ret);
+    if (e != E_OK && e != E_AGAIN) { client_close(c, "client unexpected eof"); }
+    return e == E_OK;
+}
 /*
  * To all of this front but the consoles: finish what you do and go. Who has just been served or is
  * logging in may have one more transaction, if it comes within FRONT_GRACE_US.

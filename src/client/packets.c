@@ -209,12 +209,7 @@ void packets_event(void *arg, int events)
     if ((events & UV_WRITABLE) != 0) { stream_flush(&c->stream); }
     if ((events & UV_READABLE) == 0) { return; }
     struct bytes in;
-    enum err e = stream_read(&c->stream, &in);
-    if (e == E_AGAIN) { return; }
-    if (e != E_OK) {
-        client_close(c, "client unexpected eof");
-        return;
-    }
+    if (!client_read(c, &in)) { return; }
     /* The bytes are kept first: a step may end the login, and then the next owner reads on. */
     if (buf_len(&c->stream.in) == 0) { buf_put_bytes(&c->stream.in, in); }
     go_through(c);

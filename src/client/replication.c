@@ -292,12 +292,7 @@ static void on_client(struct client *c, int events)
     struct bytes in = buf_view(&c->stream.in); /* events 0: they have waited since the login */
     if (events != 0) {
         if ((events & UV_READABLE) == 0) { return; }
-        enum err e = stream_read(&c->stream, &in);
-        if (e == E_AGAIN) { return; }
-        if (e != E_OK) {
-            client_close(c, "client unexpected eof");
-            return;
-        }
+        if (!client_read(c, &in)) { return; }
     }
     c->active_us = loop_now(c->front->loop);
     c->requested_wall_us = loop_wall(c->front->loop);

@@ -6,8 +6,6 @@
  * from the Bind's. So nothing may have gone before it that is not done, and nothing goes behind it
  * until then: who sends many at once, or is in a transaction, has each of them parsed.
  */
-#include <string.h>
-
 #include "base/hmap.h"
 #include "pgwire/frame.h"
 #include "request/request.h"
@@ -27,18 +25,6 @@ static bool may_keep(const struct request *r)
            (st->flags & STMT_WRITES_ALL) == 0 && r->facts.judged->lasting;
 }
 
-static bool is_of(const struct prepared *kept, const struct prepared *p, struct reading how)
-{
-    return kept != NULL && reading_equal(kept->reading, how) &&
-           kept->types_count == p->types_count && bytes_equal(kept->text, p->text) &&
-           memcmp(kept->types, p->types, 4 * (size_t)p->types_count) == 0;
-}
-
-static void forget(struct warm *w)
-{
-    if (w->kept != NULL) { prepared_unref(&w->kept); }
-}
-
 /*
  * What is seen often enough among those that share its slot; else NULL. Another catalog is another
  * statement: names in it may mean other things, of which a plan that was made learns nothing.
@@ -51,7 +37,7 @@ static const struct prepared *find_hot(struct request *r, const struct prepared 
     struct warm *w = &r->desk->warm[hash % WARM_SLOTS];
     if (w->hash != hash) {
         if (w->count > 0 && --w->count > 0) { return NULL; }
-        forget(w);
+        prepared_unref(&w->kept);
         *w = (struct warm){.hash = hash, .count = 1};
         return NULL;
     }
@@ -59,8 +45,8 @@ static const struct prepared *find_hot(struct request *r, const struct prepared 
     if (w->count < WARM_ENOUGH) { return NULL; }
     struct reading how = p->reading;
     how.catalog = catalog_version(k->catalog);
-    if (!is_of(w->kept, p, how)) {
-        forget(w);
+    if (!prepared_is(w->kept, p->text, p->types, p->types_count, how)) {
+        prepared_unref(&w->kept);
         w->kept = prepared_intern(p->text, p->types, p->types_count, how);
     }
     return w->kept;
@@ -68,7 +54,7 @@ static const struct prepared *find_hot(struct request *r, const struct prepared 
 
 void kept_forget(struct desk *d)
 {
-    for (size_t i = 0; i < WARM_SLOTS; i++) { forget(&d->warm[i]); }
+    for (size_t i = 0; i < WARM_SLOTS; i++) { prepared_unref(&d->warm[i].kept); }
 }
 
 bool kept_is_bound(const struct request *r)

@@ -540,12 +540,7 @@ static void on_events(struct client *c, int events)
     }
     if ((events & UV_READABLE) == 0) { return; }
     struct bytes in;
-    enum err e = stream_read(&c->stream, &in);
-    if (e == E_AGAIN) { return; }
-    if (e != E_OK) {
-        client_close(c, "client unexpected eof");
-        return;
-    }
+    if (!client_read(c, &in)) { return; }
     size_t used = run(c, in);
     if (c->state != CLIENT_READY) { return; }
     stream_used(&c->stream, in, used);

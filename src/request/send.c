@@ -203,14 +203,6 @@ static void forward(struct server *s, struct bytes message)
     stream_put(&s->stream, message);
 }
 
-/* Drivers parse the same text again and again. */
-static bool same_as(const struct prepared *p, const struct parse_msg *m, struct reading how)
-{
-    return p != NULL && !p->by_sql && reading_equal(p->reading, how) &&
-           p->types_count == m->types_count && bytes_equal(p->text, m->text) &&
-           (m->types_count == 0 || memcmp(p->types, m->types, 4 * (size_t)m->types_count) == 0);
-}
-
 /* Where the server must refuse: it has that statement, so another Parse of it is an error. */
 static void send_refused_parse(struct request *r, const struct prepared *p, const char *name)
 {
@@ -224,11 +216,14 @@ static void send_refused_parse(struct request *r, const struct prepared *p, cons
 
 static const struct prepared *intern(const struct request *r, const struct parse_msg *m)
 {
-    const struct prepared *on_server = r->server->unnamed, *latest = r->client->unnamed;
     struct reading how = names_reading(r, m->text);
     if (m->name[0] != '\0' && names_are_in(r, m->text)) { how.of = r->client->id; }
-    if (same_as(on_server, m, how)) { return prepared_ref(on_server); }
-    if (same_as(latest, m, how)) { return prepared_ref(latest); }
+    const struct prepared *const likely[] = {r->server->unnamed, r->client->unnamed};
+    for (size_t i = 0; i < sizeof likely / sizeof *likely; i++) {
+        if (prepared_is(likely[i], m->text, m->types, m->types_count, how)) {
+            return prepared_ref(likely[i]);
+        }
+    }
     return prepared_intern(m->text, m->types, m->types_count, how);
 }
 

@@ -77,6 +77,14 @@ const struct prepared *prepared_intern(struct bytes text, const uint8_t *types,
     return intern(text, types, types_count, false, how);
 }
 
+bool prepared_is(const struct prepared *p, struct bytes text, const uint8_t *types,
+                 uint16_t types_count, struct reading how)
+{
+    return p != NULL && !p->by_sql && reading_equal(p->reading, how) &&
+           p->types_count == types_count && bytes_equal(p->text, text) &&
+           (types_count == 0 || memcmp(p->types, types, 4 * (size_t)types_count) == 0);
+}
+
 const struct prepared *prepared_intern_sql(struct bytes text, struct reading how)
 {
     return intern(text, NULL, 0, true, how);

@@ -48,6 +48,10 @@ static inline bool reading_equal(struct reading a, struct reading b)
 {
     return a.settings == b.settings && a.odd == b.odd && a.catalog == b.catalog && a.of == b.of;
 }
+/* What prepared_intern() would give is p, which may be NULL: drivers parse the same again and
+ * again. */
+bool prepared_is(const struct prepared *p, struct bytes text, const uint8_t *types,
+                 uint16_t types_count, struct reading how);
 const struct prepared *prepared_ref(const struct prepared *p);
 void prepared_unref(const struct prepared **p);
 /* Plans made in an earlier turn give another form of rows than the statement has now. */

@@ -184,7 +184,7 @@ def test_query_timeout_is_the_querys_own_time(run_pgusher, server):
     for i in range(5):  # the transaction is longer, each query is not
         a.send(wire.query(f"SELECT 'q{i}'"))
         s.until(f"q{i}")
-        time.sleep(0.6)
+        time.sleep(0.6)  # the time itself is what is limited
         s.finish()
         assert a.until_ready().status == "T"
     a.send(wire.query("SELECT 'long'"))
